@@ -1,0 +1,60 @@
+//! One weights file in memory: mapped, or read into private pages.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Mmap, MmapMut};
+
+use super::Error;
+
+/// The bytes of one file, page-aligned.
+pub(super) struct Mapping {
+    path: PathBuf,
+    /// `None` for an empty file, which cannot be mapped.
+    pages: Option<Mmap>,
+}
+
+impl Mapping {
+    /// Maps the file read-only.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let (file, length) = Self::file(path)?;
+        if length == 0 {
+            return Ok(Self { path: path.to_owned(), pages: None });
+        }
+        // SAFETY: the pages are only ever read, as bytes or as floats, for which every bit pattern is
+        // a value. That nobody truncates or writes over the file while it is mapped is the documented
+        // contract of `Base::open`.
+        let pages = unsafe { Mmap::map(&file) }.map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), pages: Some(pages) })
+    }
+
+    /// Reads the file into anonymous pages.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
+        let (mut file, length) = Self::file(path)?;
+        if length == 0 {
+            return Ok(Self { path: path.to_owned(), pages: None });
+        }
+        let mut pages = MmapMut::map_anon(length).map_err(failed)?;
+        file.read_exact(&mut pages).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), pages: Some(pages.make_read_only().map_err(failed)?) })
+    }
+
+    fn file(path: &Path) -> Result<(File, usize), Error> {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let length = usize::try_from(length).map_err(|_| failed(std::io::ErrorKind::FileTooLarge.into()))?;
+        Ok((file, length))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.pages.as_deref().unwrap_or(&[])
+    }
+}

@@ -1,0 +1,170 @@
+//! The frozen base: safetensors files mapped once and read in place.
+//!
+//! - Opening reads the header only; a tensor's bytes are first touched when a layer uses them.
+//! - No tensor is ever copied here: what leaves this module is a view of the mapping.
+//! - What is malformed is refused at opening, with the file and the tensor named.
+
+mod dtype;
+mod error;
+mod files;
+mod index;
+mod mapping;
+mod tensor;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+pub use dtype::Dtype;
+pub use error::Error;
+pub use tensor::{TensorId, TensorView};
+
+use crate::format::Digest;
+use index::Entry;
+use mapping::Mapping;
+
+/// A frozen base model: its mapped weights, its tensor index and its `config.json`.
+///
+/// Cloning is cheap and shares the mapping.
+///
+/// # Hazard
+/// A mapped file must not be truncated or written over while it is open: another process that
+/// truncates it makes the next access to the lost pages a fatal signal, and one that writes over it
+/// changes the weights under a running forward pass. Replace base files by rename, as this crate does
+/// with every file it writes; where the files are not under the application's control, use
+/// [`Base::open_in_memory`].
+#[derive(Clone)]
+pub struct Base {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    files: Vec<Mapping>,
+    tensors: Vec<Entry>,
+    config: Option<serde_json::Value>,
+    fingerprint: Digest,
+    digests: Vec<OnceLock<Digest>>,
+}
+
+impl Base {
+    /// Maps a `.safetensors` file, or a folder in Hugging Face layout (`model.safetensors`, or the
+    /// shards that `model.safetensors.index.json` lists, with `config.json` beside them).
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed; a tensor that is out of bounds, overlaps
+    /// another or has an unknown dtype. Each error names the file and the tensor.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path.as_ref(), Mapping::open)
+    }
+
+    /// Reads the same files into private memory instead of mapping them, for files that others may
+    /// truncate or write over.
+    ///
+    /// # Errors
+    /// As [`Base::open`].
+    pub fn open_in_memory(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path.as_ref(), Mapping::read)
+    }
+
+    fn open_with(path: &Path, map: fn(&Path) -> Result<Mapping, Error>) -> Result<Self, Error> {
+        let found = files::find(path)?;
+        let files = found.weights.iter().map(|file| map(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut tensors = Vec::new();
+        for (number, file) in files.iter().enumerate() {
+            tensors.extend(index::parse(file.path(), file.bytes(), number)?);
+        }
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(Error::DuplicateTensor {
+                first: files[pair[0].file].path().to_owned(),
+                second: files[pair[1].file].path().to_owned(),
+                tensor: pair[0].name.clone(),
+            });
+        }
+        found.check_listed(&tensors)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                fingerprint: index::fingerprint(&tensors),
+                digests: tensors.iter().map(|_| OnceLock::new()).collect(),
+                config: found.config,
+                files,
+                tensors,
+            }),
+        })
+    }
+
+    /// The path the base was opened by.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// The folder that holds the weights, `config.json` and, for text, `tokenizer.json`.
+    pub fn folder(&self) -> &Path {
+        if self.shared.path.is_dir() { &self.shared.path } else { self.shared.path.parent().unwrap_or(Path::new(".")) }
+    }
+
+    /// The parsed `config.json`, where there is one beside the weights.
+    pub fn config(&self) -> Option<&serde_json::Value> {
+        self.shared.config.as_ref()
+    }
+
+    /// Position of the tensor called `name`.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.shared.tensors.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok().map(TensorId)
+    }
+
+    /// View of a tensor in the mapping.
+    ///
+    /// # Panics
+    /// If `id` comes from another base with more tensors.
+    #[inline]
+    pub fn tensor(&self, id: TensorId) -> TensorView<'_> {
+        let entry = &self.shared.tensors[id.0];
+        let bytes = &self.shared.files[entry.file].bytes()[entry.bytes.clone()];
+        TensorView { name: &entry.name, dtype: entry.dtype, shape: &entry.shape, bytes }
+    }
+
+    /// All tensors, in order of their names.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
+        (0..self.shared.tensors.len()).map(|index| self.tensor(TensorId(index)))
+    }
+
+    /// Bytes of all tensors together.
+    pub fn bytes(&self) -> usize {
+        self.shared.tensors.iter().map(|entry| entry.bytes.len()).sum()
+    }
+
+    /// Digest of the tensor index: names, dtypes and shapes, without their contents. Costs nothing.
+    pub fn fingerprint(&self) -> Digest {
+        self.shared.fingerprint
+    }
+
+    /// BLAKE3 of a tensor's bytes, computed when first asked for and kept while the base is open.
+    pub fn digest(&self, id: TensorId) -> Digest {
+        *self.shared.digests[id.0].get_or_init(|| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_rayon(self.tensor(id).bytes);
+            Digest::from_bytes(*hasher.finalize().as_bytes())
+        })
+    }
+
+    /// Digest of the digests of all tensors in order of their names: reads the whole base once.
+    pub fn content(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        for index in 0..self.shared.tensors.len() {
+            hasher.update(self.digest(TensorId(index)).as_bytes());
+        }
+        Digest::from_bytes(*hasher.finalize().as_bytes())
+    }
+}
+
+impl std::fmt::Debug for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Base")
+            .field("path", &self.shared.path)
+            .field("tensors", &self.shared.tensors.len())
+            .field("fingerprint", &self.shared.fingerprint)
+            .finish()
+    }
+}

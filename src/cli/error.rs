@@ -1,0 +1,24 @@
+//! Why a command failed.
+
+use crate::{base, data, models, runtime, train};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The command line asks for what cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// A check that the command makes did not hold.
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Base(#[from] base::Error),
+    #[error(transparent)]
+    Model(#[from] models::Error),
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    #[error(transparent)]
+    Train(#[from] train::Error),
+    #[error(transparent)]
+    Data(#[from] data::Error),
+}

@@ -1,0 +1,117 @@
+//! `taps inspect`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use super::text::{bytes, percent};
+use super::{Error, Mode, picture};
+use crate::base::Base;
+use crate::format::{Adapter, Entry, Role};
+use crate::models::Model;
+use crate::runtime::{self, LayerKind, Network};
+
+#[derive(ClapArgs)]
+#[command(after_help = "Example:\n  taps inspect banking.taps --base minilm/")]
+pub(super) struct Args {
+    /// Adapter file
+    #[arg(value_name = "FILE")]
+    adapter: PathBuf,
+    /// Its base, to draw the layers in network order and say how much each was changed
+    #[arg(long, value_name = "PATH")]
+    base: Option<PathBuf>,
+}
+
+/// Reads and parses an adapter, with errors that name the file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| runtime::Error::Io { path: path.to_owned(), source }.into())
+}
+
+pub(super) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Adapter<'a>, Error> {
+    let origin = path.display().to_string();
+    Adapter::parse(bytes).map_err(|source| runtime::Error::Format { origin, source }.into())
+}
+
+pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
+    let file = read(&args.adapter)?;
+    let adapter = parse(&args.adapter, &file)?;
+    let base = match &args.base {
+        Some(path) => {
+            let base = Base::open(path)?;
+            let model = Model::open(&base)?;
+            runtime::Task::build(&base, &model, &adapter, &args.adapter.display().to_string())?;
+            Some((base, model))
+        }
+        None => None,
+    };
+    let summary = adapter.summary();
+    let score = summary.validation.map_or("no validation".to_owned(), |share| format!("validation {}", percent(share)));
+    let cap = summary.max_active_layers.map_or("no cap".to_owned(), |cap| format!("cap {cap}"));
+    mode.say(format_args!("task          {} ({}, {})", adapter.task(), adapter.architecture(), adapter.method()));
+    mode.say(format_args!("bytes         {} ({})", adapter.len(), bytes(adapter.len())));
+    mode.say(format_args!("base          {}", adapter.base()));
+    mode.say(format_args!("labels        {}", adapter.labels().len()));
+    mode.say(format_args!("active        {} of {} layers, {cap}", summary.active_layers, summary.layers));
+    mode.say(format_args!(
+        "training      {} examples, {} steps, λ {}, τ {}, seed {}, {score}",
+        summary.examples, summary.steps, summary.lambda, summary.tau, summary.seed
+    ));
+    if let Some((_, model)) = &base {
+        let mut active: Vec<_> = adapter.entries().filter_map(|entry| model.layout().find(entry.name)).map(|found| found.0).collect();
+        active.retain(|&id| model.layout().layer(id).kind == LayerKind::Linear);
+        mode.say(format_args!("layers        {}", picture::cells(model.layout(), &active)));
+    }
+    mode.say(format_args!("\n{:>10}  {:<8} {:<6} {:>8}  tensor", "bytes", "role", "as", "change"));
+    let mut entries = Vec::new();
+    for entry in adapter.entries() {
+        let change = base.as_ref().and_then(|(base, _)| change(base, &entry));
+        let role = match entry.role {
+            Role::Delta => "delta",
+            Role::Replacement => "replaced",
+            _ => "other",
+        };
+        let encoding = format!("{:?}", entry.encoding).to_lowercase();
+        let shown = change.map_or("-".to_owned(), percent);
+        mode.say(format_args!("{:>10}  {role:<8} {encoding:<6} {shown:>8}  {}", entry.payload.len(), entry.name));
+        entries.push(json!({
+            "tensor": entry.name,
+            "role": role,
+            "encoding": encoding,
+            "shape": entry.shape.dims(),
+            "bytes": entry.payload.len(),
+            "change": change,
+        }));
+    }
+    mode.result(&json!({
+        "task": adapter.task(),
+        "architecture": adapter.architecture(),
+        "method": adapter.method(),
+        "base": adapter.base().to_string(),
+        "bytes": adapter.len(),
+        "labels": adapter.labels().collect::<Vec<_>>(),
+        "active_layers": summary.active_layers,
+        "tapped_layers": summary.layers,
+        "max_active_layers": summary.max_active_layers,
+        "validation_accuracy": summary.validation.map_or(Value::Null, |share| json!(share)),
+        "steps": summary.steps,
+        "examples": summary.examples,
+        "seed": summary.seed,
+        "lambda": summary.lambda,
+        "tau": summary.tau,
+        "entries": entries,
+    }));
+    Ok(())
+}
+
+/// Norm of a delta beside the norm of the base tensor it is added to.
+fn change(base: &Base, entry: &Entry<'_>) -> Option<f32> {
+    if entry.role != Role::Delta {
+        return None;
+    }
+    let weight = base.tensor(base.find(entry.name)?).to_vec();
+    let mut delta = vec![0.0; entry.elements()];
+    entry.decode_into(&mut delta).ok()?;
+    let norm = |values: &[f32]| crate::kernels::squared_norm(values).sqrt();
+    Some(norm(&delta) / norm(&weight).max(f32::MIN_POSITIVE))
+}

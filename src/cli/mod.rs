@@ -1,0 +1,119 @@
+//! The `taps` command: one file a subcommand.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong use. With `--json` a command prints one object on stdout and
+//! nothing else; progress goes to stderr.
+
+mod demo;
+mod digits;
+mod error;
+mod eval;
+mod inspect;
+mod picture;
+mod predict;
+mod progress;
+mod session;
+mod text;
+mod train;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::Error;
+
+/// One frozen base model, many tasks: fine-tune small adapters on this machine and switch between them.
+#[derive(Parser)]
+#[command(name = "taps", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Threads to compute with [default: one per core]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fine-tune three tasks on a small shipped base, here and now, and switch between them
+    Demo(demo::Args),
+    /// Fine-tune an adapter of a base on labelled examples
+    Train(Box<train::Args>),
+    /// Measure an adapter's accuracy on labelled examples
+    Eval(eval::Args),
+    /// Classify texts or images
+    Predict(predict::Args),
+    /// Show what an adapter changes and what each layer costs
+    Inspect(inspect::Args),
+    /// Check an adapter file, and that it belongs to a base
+    Verify(verify::Args),
+}
+
+/// How a command prints and computes.
+#[derive(Clone, Copy)]
+struct Mode {
+    json: bool,
+    threads: usize,
+}
+
+impl Mode {
+    /// Prints a line for a person.
+    fn say(&self, line: impl std::fmt::Display) {
+        if !self.json {
+            println!("{line}");
+        }
+    }
+
+    /// Prints the result for a machine.
+    fn result(&self, value: &serde_json::Value) {
+        if self.json {
+            println!("{value}");
+        }
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let threads = match cli.threads {
+        Some(threads) => threads.into(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+        eprintln!("error: {error}");
+        return ExitCode::from(1);
+    }
+    let mode = Mode { json: cli.json, threads };
+    let done = match cli.command {
+        Command::Demo(args) => demo::run(&args, mode),
+        Command::Train(args) => train::run(&args, mode),
+        Command::Eval(args) => eval::run(&args, mode),
+        Command::Predict(args) => predict::run(&args, mode),
+        Command::Inspect(args) => inspect::run(&args, mode),
+        Command::Verify(args) => verify::run(&args, mode),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// An error and its causes, as far as they say more.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,92 @@
+//! A fine-tune's progress: a bar on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::text::percent;
+use crate::train::{Event, Observer, Phase};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C end a fine-tune with the best adapter so far, and a second one end the process.
+pub(super) fn stop_on_ctrl_c() {
+    let installed = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = installed {
+        eprintln!("note: Ctrl-C will end the run without an adapter: {error}");
+    }
+}
+
+/// Shows a fine-tune's progress on stderr.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    /// One that shows nothing if `quiet`.
+    pub(super) fn new(quiet: bool) -> Self {
+        let terminal = stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        Self { bar, quiet, terminal }
+    }
+
+    fn line(&self, line: String) {
+        match (self.quiet, self.terminal) {
+            (true, _) => {}
+            (false, true) => self.bar.println(line),
+            (false, false) => eprintln!("{line}"),
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Begin { phase, steps } => {
+                let name = match phase {
+                    Phase::Head => "fitting the head",
+                    Phase::Select => "choosing layers",
+                    Phase::Tune => "tuning",
+                };
+                self.bar.finish_and_clear();
+                if self.terminal && !self.quiet {
+                    self.bar = ProgressBar::new(*steps as u64).with_message(name);
+                    if let Ok(style) = ProgressStyle::with_template("{msg:16} {bar:32} {pos}/{len} steps, {eta} left") {
+                        self.bar.set_style(style);
+                    }
+                } else {
+                    self.line(format!("{name}: {steps} steps"));
+                }
+            }
+            Event::Step { .. } => self.bar.inc(1),
+            Event::Selected { layers } => {
+                let chosen = layers.iter().filter(|worth| worth.chosen).count();
+                self.line(format!("chose {chosen} of {} layers", layers.len()));
+            }
+            Event::Epoch { epoch: 0, validation, .. } => {
+                self.line(format!("head alone: validation {}", percent(validation.accuracy())));
+            }
+            Event::Epoch { epoch, of, loss, validation, active, best } => {
+                let (accuracy, star) = (percent(validation.accuracy()), if *best { ", best so far" } else { "" });
+                self.line(format!("epoch {epoch}/{of}: loss {loss:.4}, validation {accuracy}, {active} active{star}"));
+            }
+        }
+    }
+
+    fn stop(&self) -> bool {
+        STOP.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,53 @@
+//! Labelled examples of either kind.
+
+use super::{ImageSet, TextSet};
+use crate::runtime::{Examples, Input};
+use std::path::PathBuf;
+
+/// Labelled examples of either kind.
+#[derive(Clone, Debug)]
+pub enum Dataset {
+    /// Texts.
+    Text(TextSet),
+    /// Images.
+    Images(ImageSet),
+}
+
+impl Dataset {
+    /// Images that could not be read and were left out, and why.
+    pub fn skipped(&self) -> &[(PathBuf, String)] {
+        match self {
+            Dataset::Text(_) => &[],
+            Dataset::Images(set) => set.skipped(),
+        }
+    }
+
+    fn examples(&self) -> &dyn Examples {
+        match self {
+            Dataset::Text(set) => set,
+            Dataset::Images(set) => set,
+        }
+    }
+}
+
+impl Examples for Dataset {
+    fn len(&self) -> usize {
+        self.examples().len()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.examples().classes()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.examples().label(index)
+    }
+
+    fn rows(&self, index: usize) -> usize {
+        self.examples().rows(index)
+    }
+
+    fn batch(&self, indices: &[usize]) -> Input {
+        self.examples().batch(indices)
+    }
+}

@@ -1,0 +1,250 @@
+//! What can be wrong with a data set, where, and what to do about it.
+
+use super::idx::IdxError;
+use std::path::{Path, PathBuf};
+
+/// Why data could not be read.
+///
+/// The message names the file, the line where there is one, and the way out. The underlying error of a
+/// library is the [`source`](std::error::Error::source) and is not repeated in the message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A CSV or TSV file is malformed.
+    #[error("{}: malformed record; every record needs as many fields as the header, in UTF-8", place(path, *line))]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Line the record starts on, counted from 1.
+        line: Option<usize>,
+        /// What the CSV reader says.
+        source: csv::Error,
+    },
+    /// A line of a JSONL file does not hold what it should.
+    #[error("{}:{line}: {reason}; every line must be one JSON object", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The text or the label column is not there, or cannot be told from the others.
+    #[error(
+        "{}: no {} among the columns {}; name it with `--{role}-column`",
+        path.display(), wanted(role, column.as_deref()), list(found)
+    )]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// `text` or `label`.
+        role: &'static str,
+        /// The name that was asked for, `None` where the column was to be recognised.
+        column: Option<String>,
+        /// The columns of the file.
+        found: Vec<String>,
+    },
+    /// A record has a blank text or label.
+    #[error("{}:{line}: the {role} is empty; fill it in or remove the record", path.display())]
+    EmptyField {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// `text` or `label`.
+        role: &'static str,
+    },
+    /// A label is none of the classes of the adapter.
+    #[error(
+        "{}: label `{label}` is none of the adapter's {known} classes; use the data set's own adapter or relabel",
+        place(path, *line)
+    )]
+    UnknownLabel {
+        /// The file, or the class folder.
+        path: PathBuf,
+        /// Line, or number of the label in an IDX file, counted from 1; `None` for a folder.
+        line: Option<usize>,
+        /// The label.
+        label: String,
+        /// Number of known classes.
+        known: usize,
+    },
+    /// There is nothing to read.
+    #[error("{}: no examples; expected {expected}", path.display())]
+    NoExamples {
+        /// The file or folder.
+        path: PathBuf,
+        /// What would count as an example.
+        expected: &'static str,
+    },
+    /// A class folder gives no image.
+    #[error(
+        "{}: no readable JPEG or PNG file in this class folder; remove it, or open the folder that holds the classes",
+        path.display()
+    )]
+    EmptyClass {
+        /// The class folder.
+        path: PathBuf,
+    },
+    /// `tokenizer.json` is malformed.
+    #[error("{}: not a tokenizer; expected the `tokenizer.json` of the base", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What the tokenizer library says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The limit on tokens leaves no room for text.
+    #[error("{}: {max_tokens} tokens, of which {special} are special, leave none for text; allow more", path.display())]
+    MaxTokens {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The limit asked for.
+        max_tokens: usize,
+        /// Special tokens of every sequence.
+        special: usize,
+    },
+    /// A text could not be turned into tokens.
+    #[error("{}: cannot tokenize {text:?}; its vocabulary lacks an unknown token", path.display())]
+    Encode {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The beginning of the text.
+        text: String,
+        /// What the tokenizer library says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A text has no token, not even a special one.
+    #[error("{}: {text:?} gives no tokens; remove it", path.display())]
+    NoTokens {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The beginning of the text.
+        text: String,
+    },
+    /// A record could be read but not be used.
+    #[error("{}:{line}: unusable text", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// An IDX file is malformed, or does not fit the other of its pair.
+    #[error("{}: {problem}", path.display())]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: IdxError,
+    },
+    /// A folder holds several IDX image files.
+    #[error("{}: several image files, {}; name one of them", path.display(), list(found))]
+    SeveralIdx {
+        /// The folder.
+        path: PathBuf,
+        /// Names of the files.
+        found: Vec<String>,
+    },
+    /// An image could not be decoded.
+    #[error("{}: not a readable JPEG or PNG image", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: image::ImageError,
+    },
+    /// Too many images of a folder could not be decoded.
+    #[error(
+        "{}: {skipped} of {total} images are unreadable, first {}: {reason}; repair or remove them",
+        path.display(), first.display()
+    )]
+    SkippedImages {
+        /// The folder.
+        path: PathBuf,
+        /// Number of unreadable images.
+        skipped: usize,
+        /// Number of images.
+        total: usize,
+        /// The first of them.
+        first: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The image format of the base makes no sense.
+    #[error("image format of the base: {reason}; correct its config.json")]
+    ImageSpec {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The parts of an image set do not fit together.
+    #[error("image set: {reason}")]
+    Parts {
+        /// What does not fit.
+        reason: String,
+    },
+    /// The data is not of the kind that the base reads.
+    #[error("{}: holds {holds}, but the base takes {takes}; choose another base or other data", path.display())]
+    WrongKind {
+        /// The file or folder.
+        path: PathBuf,
+        /// `texts` or `images`.
+        holds: &'static str,
+        /// What the base takes.
+        takes: &'static str,
+    },
+    /// The file is of no kind that can be read here.
+    #[error("{}: files {} are not read here; supported: {}", path.display(), ending(extension), supported.join(", "))]
+    UnsupportedFile {
+        /// The file.
+        path: PathBuf,
+        /// Its extension, empty if it has none.
+        extension: String,
+        /// What can be read here.
+        supported: &'static [&'static str],
+    },
+}
+
+impl Error {
+    /// Turns the failure of an operation on `path` into an error that names it.
+    pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Error::Io { path: path.to_path_buf(), source }
+    }
+}
+
+fn place(path: &Path, line: Option<usize>) -> String {
+    match line {
+        Some(line) => format!("{}:{line}", path.display()),
+        None => path.display().to_string(),
+    }
+}
+
+fn wanted(role: &str, column: Option<&str>) -> String {
+    match column {
+        Some(column) => format!("{role} column `{column}`"),
+        None => format!("{role} column is recognised"),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+fn ending(extension: &str) -> String {
+    match extension {
+        "" => "without an extension".into(),
+        extension => format!("ending in .{extension}"),
+    }
+}

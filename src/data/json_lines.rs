@@ -1,0 +1,71 @@
+//! JSONL files: one object a line.
+
+use super::records::{Record, read_text};
+use super::{Columns, Error, Result};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// Records of a JSONL file, whose columns are the keys of its first object.
+pub(super) fn read_json_lines(path: &Path, columns: &Columns, labelled: bool) -> Result<Vec<Record>> {
+    let content = read_text(path)?;
+    let mut names: Option<(String, Option<String>)> = None;
+    let mut records = Vec::new();
+    for (index, source) in content.lines().enumerate().filter(|(_, source)| !source.trim().is_empty()) {
+        let line = index + 1;
+        let malformed = |reason| Error::Json { path: path.to_path_buf(), line, reason };
+        let object: Map<String, Value> = serde_json::from_str(source)
+            .map_err(|error| malformed(error.to_string().replace(" at line 1 column", " at column")))?;
+        if names.is_none() {
+            let header: Vec<String> = object.keys().cloned().collect();
+            let found = columns.find(&header, path, labelled)?;
+            names = Some((header[found.text].clone(), found.label.map(|label| header[label].clone())));
+        }
+        let Some((text, label)) = &names else {
+            continue;
+        };
+        let text = match object.get(text) {
+            Some(Value::String(text)) => text.clone(),
+            Some(_) => return Err(malformed(format!("`{text}` is not a string"))),
+            None => return Err(malformed(format!("no `{text}`"))),
+        };
+        let label = match label.as_ref().and_then(|label| object.get(label)) {
+            Some(Value::String(label)) => Some(label.trim().to_string()),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
+            Some(Value::Array(_) | Value::Object(_)) if labelled => {
+                return Err(malformed("the label is neither a string nor a number".into()));
+            }
+            _ => None,
+        };
+        records.push(Record { line, text, label });
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Folder;
+    use super::*;
+
+    fn read(content: &str) -> Result<Vec<Record>> {
+        let folder = Folder::new();
+        read_json_lines(&folder.write("f.jsonl", content), &Columns::default(), true)
+    }
+
+    #[test]
+    fn labels_are_strings_numbers_or_truth_values() {
+        let lines = ["\" a \"", "7", "-1.5", "true"].map(|label| format!("{{\"text\": \"t\", \"label\": {label}}}"));
+        let records = read(&lines.join("\n")).unwrap();
+        let labels: Vec<&str> = records.iter().filter_map(|record| record.label.as_deref()).collect();
+        assert_eq!(labels, ["a", "7", "-1.5", "true"]);
+    }
+
+    #[test]
+    fn malformed_lines_are_named() {
+        let lines = ["[]", "{", "{\"text\": 1, \"label\": 1}", "{\"label\": 1}", "{\"text\": \"a\", \"label\": []}"];
+        for line in lines {
+            let error = read(&format!("{{\"text\": \"a\", \"label\": 1}}\n{line}")).unwrap_err();
+            assert!(matches!(error, Error::Json { line: 2, .. }), "{line}: {error}");
+            assert!(!error.to_string().contains("line 1"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Labelled texts and images from disk, and the batches made of them.
+//!
+//! A [`TextSet`] holds token sequences, an [`ImageSet`] bytes of pixels; both are read whole, so that
+//! [`Examples::batch`](crate::runtime::Examples::batch) neither touches a file nor fails. [`open`] chooses the
+//! reader by what lies at a path:
+//!
+//! | path | read as |
+//! |---|---|
+//! | `.csv`, `.tsv`, `.jsonl`, `.ndjson` | one text and one label a record, see [`Columns`] |
+//! | a folder with one subfolder a class | JPEG and PNG files, see [`ImageSet::from_folder`] |
+//! | `…images-idx3-ubyte`, `…images….idx`, a folder of them | IDX (MNIST), with its labels file beside it |
+//!
+//! Class names are the sorted distinct labels of a file, or the list of the adapter that is evaluated: a label
+//! outside that list is an error, never a new class.
+
+mod classes;
+mod columns;
+mod dataset;
+mod error;
+mod idx;
+mod idx_pair;
+mod image_folder;
+mod image_spec;
+mod images;
+mod json_lines;
+mod open;
+mod records;
+mod separated;
+#[cfg(test)]
+mod testing;
+mod text;
+mod tokenizer;
+
+pub use columns::Columns;
+pub use dataset::Dataset;
+pub use error::Error;
+pub use idx::{IdxError, IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};
+pub use image_folder::MAX_SKIPPED_SHARE;
+pub use image_spec::ImageSpec;
+pub use images::{ImageSet, read_images};
+pub use open::{Options, open};
+pub use text::{TextSet, read_texts};
+pub use tokenizer::Tokenizer;
+
+/// Outcome of reading data.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,137 @@
+use core::fmt;
+
+use super::cursor::Cursor;
+use super::envelope::Envelope;
+use super::head::Head;
+use super::layout::HEADER;
+use super::{Digest, Entries, Entry, Error, Labels, MAX_ENTRIES, MAX_LABELS, Place, Summary};
+
+/// A file that has passed every check of [`Adapter::parse`]: a view of its bytes, cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Adapter<'a> {
+    head: Head<'a>,
+    labels: (Cursor<'a>, usize),
+    entries: (Cursor<'a>, usize),
+    payloads: &'a [u8],
+    digest: Digest,
+    len: usize,
+}
+
+impl<'a> Adapter<'a> {
+    /// Checks a whole file: its length, magic, version, flags, stated length and checksum in this order, then the
+    /// manifest, its canonical form, the place of every payload and all padding.
+    ///
+    /// The values of the payloads are checked where they are read: see [`Entry`].
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse(bytes: &'a [u8]) -> Result<Adapter<'a>, Error> {
+        let Envelope { manifest, payloads, payloads_at, digest } = Envelope::open(bytes)?;
+        let mut cursor = Cursor::new(manifest, HEADER);
+        let head = read_head(&mut cursor)?;
+
+        let found = cursor.take_count()?;
+        if found > MAX_LABELS {
+            return Err(Error::TooManyLabels { found });
+        }
+        let labels = (cursor, found);
+        for label in 0..found {
+            Place::Label(label).check_text(cursor.take()?)?;
+        }
+
+        let found = cursor.take_count()?;
+        if found > MAX_ENTRIES {
+            return Err(Error::TooManyEntries { found });
+        }
+        let entries = (cursor, found);
+        Entries::new(cursor, found, payloads).check(payloads_at)?;
+        Ok(Adapter { head, labels, entries, payloads, digest, len: bytes.len() })
+    }
+
+    /// The name of the task.
+    pub fn task(&self) -> &'a str {
+        self.head.task
+    }
+
+    /// The name of the base's architecture.
+    pub fn architecture(&self) -> &'a str {
+        self.head.architecture
+    }
+
+    /// The name of the method that made the adapter.
+    pub fn method(&self) -> &'a str {
+        self.head.method
+    }
+
+    /// The fingerprint of the base's tensor index.
+    pub fn base(&self) -> Digest {
+        self.head.base
+    }
+
+    /// The digest over the digests of all base tensors.
+    pub fn content(&self) -> Digest {
+        self.head.content
+    }
+
+    /// How the adapter came about.
+    pub fn summary(&self) -> Summary {
+        self.head.summary
+    }
+
+    /// The labels, in the order of the classes.
+    pub fn labels(&self) -> Labels<'a> {
+        let (cursor, count) = self.labels;
+        Labels::new(cursor, count)
+    }
+
+    /// The entries, in ascending order of their names.
+    pub fn entries(&self) -> Entries<'a> {
+        let (cursor, count) = self.entries;
+        Entries::new(cursor, count, self.payloads)
+    }
+
+    /// The entry of this name. Walks the entries before it: to visit many, iterate over [`entries`](Self::entries).
+    pub fn entry(&self, name: &str) -> Option<Entry<'a>> {
+        self.entries().take_while(|entry| entry.name <= name).find(|entry| entry.name == name)
+    }
+
+    /// The checksum of the file: equal for equal adapters, and only for them.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The length of the file in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "no adapter is empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// Field by field, so that an error says where it is.
+fn read_head<'a>(cursor: &mut Cursor<'a>) -> Result<Head<'a>, Error> {
+    let head = Head {
+        task: cursor.take()?,
+        architecture: cursor.take()?,
+        method: cursor.take()?,
+        base: cursor.take()?,
+        content: cursor.take()?,
+        summary: cursor.take()?,
+    };
+    head.check()?;
+    Ok(head)
+}
+
+impl fmt::Debug for Adapter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter")
+            .field("task", &self.task())
+            .field("architecture", &self.architecture())
+            .field("method", &self.method())
+            .field("digest", &self.digest)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

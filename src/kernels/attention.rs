@@ -1,0 +1,154 @@
+//! Multi-head attention within each example of a packed batch, and its gradients.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use super::loss::softmax_row;
+use super::math::vectorize;
+use super::{Segments, Tensor, Workspace};
+
+/// How the features of queries, keys and values divide into heads.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// Number of heads; divides the features.
+    pub count: usize,
+}
+
+/// softmax(q kᵀ / √d) v of each head of each example: `q`, `k`, `v` and the result `[rows, features]`.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn attention(workspace: &Workspace, q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, segments: &Segments) -> Tensor {
+    let view = View::new(&[q, k, v], heads, segments);
+    let mut context = workspace.tensor(q.rows(), q.cols());
+    view.for_heads(workspace, [&mut context], |example, head, [out]| {
+        let probabilities = view.probabilities(workspace, q, k, example, head);
+        let tokens = probabilities.rows();
+        let p = MatRef::from_row_major_slice(&probabilities, tokens, tokens);
+        matmul(view.block_mut(out, example), Accum::Replace, p, view.head(v, example, head), 1.0, Par::Seq);
+    });
+    view.interleave(workspace, &context)
+}
+
+/// Gradients of `q`, `k` and `v` from that of the result; the probabilities are formed again.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn attention_grad(
+    workspace: &Workspace,
+    dy: &Tensor,
+    [q, k, v]: [&Tensor; 3],
+    heads: Heads,
+    segments: &Segments,
+) -> [Tensor; 3] {
+    let view = View::new(&[q, k, v, dy], heads, segments);
+    let mut grads = [(); 3].map(|()| workspace.tensor(q.rows(), q.cols()));
+    let [dq, dk, dv] = &mut grads;
+    view.for_heads(workspace, [dq, dk, dv], |example, head, [dq, dk, dv]| {
+        let p = view.probabilities(workspace, q, k, example, head);
+        let tokens = p.rows();
+        let dy = view.head(dy, example, head);
+        let p_view = MatRef::from_row_major_slice(&p, tokens, tokens);
+        matmul(view.block_mut(dv, example), Accum::Replace, p_view.transpose(), dy, 1.0, Par::Seq);
+        let mut ds = workspace.tensor(tokens, tokens);
+        let v = view.head(v, example, head).transpose();
+        matmul(MatMut::from_row_major_slice_mut(&mut ds, tokens, tokens), Accum::Replace, dy, v, 1.0, Par::Seq);
+        vectorize(|| {
+            for (ds, p) in ds.chunks_exact_mut(tokens).zip(p.chunks_exact(tokens)) {
+                let along: f32 = ds.iter().zip(p).map(|(ds, p)| ds * p).sum();
+                ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = p * (*ds - along));
+            }
+        });
+        let ds = MatRef::from_row_major_slice(&ds, tokens, tokens);
+        matmul(view.block_mut(dq, example), Accum::Replace, ds, view.head(k, example, head), view.scale, Par::Seq);
+        let ds = ds.transpose();
+        matmul(view.block_mut(dk, example), Accum::Replace, ds, view.head(q, example, head), view.scale, Par::Seq);
+    });
+    grads.map(|grad| view.interleave(workspace, &grad))
+}
+
+/// Where the heads of a packed batch lie.
+struct View<'a> {
+    segments: &'a Segments,
+    heads: usize,
+    features: usize,
+    width: usize,
+    scale: f32,
+}
+
+impl<'a> View<'a> {
+    fn new(tensors: &[&Tensor], heads: Heads, segments: &'a Segments) -> Self {
+        let features = tensors[0].cols();
+        for tensor in tensors {
+            assert_eq!((tensor.rows(), tensor.cols()), (segments.rows(), features));
+        }
+        assert_eq!(features % heads.count, 0, "{} heads of {features} features", heads.count);
+        let width = features / heads.count;
+        Self { segments, heads: heads.count, features, width, scale: 1.0 / (width as f32).sqrt() }
+    }
+
+    /// One head of one example: `[tokens, width]`, a strided view.
+    fn head<'t>(&self, tensor: &'t Tensor, example: usize, head: usize) -> MatRef<'t, f32> {
+        let rows = self.segments.range(example);
+        let values = &tensor[rows.start * self.features..rows.end * self.features];
+        MatRef::from_row_major_slice(values, rows.len(), self.features).subcols(head * self.width, self.width)
+    }
+
+    fn block_mut<'t>(&self, block: &'t mut [f32], example: usize) -> MatMut<'t, f32> {
+        MatMut::from_row_major_slice_mut(block, self.segments.range(example).len(), self.width)
+    }
+
+    /// softmax(q kᵀ / √d) of one head: `[tokens, tokens]`.
+    fn probabilities(&self, workspace: &Workspace, q: &Tensor, k: &Tensor, example: usize, head: usize) -> Tensor {
+        let tokens = self.segments.range(example).len();
+        let mut scores = workspace.tensor(tokens, tokens);
+        let out = MatMut::from_row_major_slice_mut(&mut scores, tokens, tokens);
+        let (q, k) = (self.head(q, example, head), self.head(k, example, head));
+        matmul(out, Accum::Replace, q, k.transpose(), self.scale, Par::Seq);
+        vectorize(|| scores.chunks_exact_mut(tokens).for_each(softmax_row));
+        scores
+    }
+
+    /// Calls `body` for every head of every example with that head's block `[tokens, width]` of each of
+    /// `outputs`, in which the blocks lie one after another.
+    fn for_heads<const N: usize>(
+        &self,
+        workspace: &Workspace,
+        outputs: [&mut Tensor; N],
+        body: impl Fn(usize, usize, [&mut [f32]; N]) + Sync,
+    ) {
+        let mut rest = outputs.map(|output| &mut output[..]);
+        let mut jobs = Vec::with_capacity(self.segments.len() * self.heads);
+        for (example, rows) in self.segments.ranges().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            for head in 0..self.heads {
+                let blocks = std::array::from_fn(|output| {
+                    let (block, tail) = std::mem::take(&mut rest[output]).split_at_mut(rows.len() * self.width);
+                    rest[output] = tail;
+                    block
+                });
+                jobs.push((example, head, blocks));
+            }
+        }
+        if workspace.threads() == 1 {
+            jobs.into_iter().for_each(|(example, head, blocks)| body(example, head, blocks));
+        } else {
+            jobs.into_par_iter().for_each(|(example, head, blocks)| body(example, head, blocks));
+        }
+    }
+
+    /// From blocks `[tokens, width]` of each head to rows `[tokens, features]`.
+    fn interleave(&self, workspace: &Workspace, blocks: &Tensor) -> Tensor {
+        let mut out = workspace.tensor(blocks.rows(), blocks.cols());
+        for rows in self.segments.ranges() {
+            let span = rows.start * self.features..rows.end * self.features;
+            let (blocks, out) = (&blocks[span.clone()], &mut out[span]);
+            for (head, block) in blocks.chunks_exact(rows.len().max(1) * self.width).enumerate() {
+                for (token, values) in block.chunks_exact(self.width).enumerate() {
+                    out[token * self.features + head * self.width..][..self.width].copy_from_slice(values);
+                }
+            }
+        }
+        out
+    }
+}

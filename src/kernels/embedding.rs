@@ -1,0 +1,43 @@
+//! Rows gathered from a table, and the gradient of that.
+
+use super::math::vectorize;
+use super::{Tensor, Workspace};
+
+/// Rows `indices` of `table [entries, features]`: `[indices, features]`, added to `onto` where given.
+///
+/// # Panics
+/// If an index is outside the table or the sizes do not agree.
+pub fn gather(workspace: &Workspace, table: &[f32], features: usize, indices: &[u32], onto: Option<Tensor>) -> Tensor {
+    match onto {
+        None => {
+            let mut out = workspace.tensor(indices.len(), features);
+            for (row, &index) in out.chunks_exact_mut(features).zip(indices) {
+                row.copy_from_slice(&table[index as usize * features..][..features]);
+            }
+            out
+        }
+        Some(mut out) => {
+            assert_eq!((out.rows(), out.cols()), (indices.len(), features));
+            vectorize(|| {
+                for (row, &index) in out.chunks_exact_mut(features).zip(indices) {
+                    let entry = &table[index as usize * features..][..features];
+                    row.iter_mut().zip(entry).for_each(|(value, add)| *value += add);
+                }
+            });
+            out
+        }
+    }
+}
+
+/// Adds each row of `dy` to the row of `table_grad [entries, features]` it was gathered from.
+///
+/// # Panics
+/// If an index is outside the table or the sizes do not agree.
+pub fn scatter_add(dy: &Tensor, indices: &[u32], table_grad: &mut [f32]) {
+    let features = dy.cols();
+    assert_eq!(dy.rows(), indices.len());
+    for (row, &index) in dy.chunks_exact(features).zip(indices) {
+        let entry = &mut table_grad[index as usize * features..][..features];
+        entry.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+}

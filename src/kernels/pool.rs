@@ -1,0 +1,106 @@
+//! Buffers that are used again, and the number of threads kernels may use.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Tensor;
+
+/// What kernels work with: a pool of buffers and a number of threads. Clones share the pool.
+///
+/// A dropped [`Tensor`] returns its buffer, so that repeated passes over a network touch the same
+/// pages instead of faulting in fresh ones.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    pool: Arc<Pool>,
+    threads: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>,
+}
+
+impl Workspace {
+    /// A workspace whose kernels use up to `threads` threads of rayon's pool; at least one.
+    pub fn new(threads: usize) -> Self {
+        Self { pool: Arc::default(), threads: threads.max(1) }
+    }
+
+    /// Threads that kernels may use.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// A tensor `[rows, cols]` with unspecified values: those of an earlier one, or zeros.
+    pub fn tensor(&self, rows: usize, cols: usize) -> Tensor {
+        let data = self.pool.take(rows * cols);
+        Tensor::pooled(data, rows, cols, self.pool.clone())
+    }
+
+    /// A tensor `[rows, cols]` of zeros.
+    pub fn zeros(&self, rows: usize, cols: usize) -> Tensor {
+        let mut tensor = self.tensor(rows, cols);
+        tensor.fill(0.0);
+        tensor
+    }
+
+    /// A copy of `tensor` in a buffer of this pool.
+    pub fn copy(&self, tensor: &Tensor) -> Tensor {
+        let mut copy = self.tensor(tensor.rows(), tensor.cols());
+        copy.copy_from_slice(tensor);
+        copy
+    }
+
+    pub(super) fn par(&self) -> faer::Par {
+        if self.threads == 1 { faer::Par::Seq } else { faer::Par::rayon(self.threads) }
+    }
+}
+
+impl Default for Workspace {
+    /// A workspace with as many threads as rayon's pool.
+    fn default() -> Self {
+        Self::new(rayon::current_num_threads())
+    }
+}
+
+impl Pool {
+    /// The smallest free buffer of at least `length` elements that wastes less than half of itself.
+    fn take(&self, length: usize) -> Vec<f32> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((&size, buffers)) = free.range_mut(length..=length.saturating_mul(2)).next()
+            && let Some(buffer) = buffers.pop()
+        {
+            if buffers.is_empty() {
+                free.remove(&size);
+            }
+            return buffer;
+        }
+        drop(free);
+        vec![0.0; length]
+    }
+
+    pub(super) fn give(&self, buffer: Vec<f32>) {
+        if !buffer.is_empty() {
+            self.free.lock().unwrap_or_else(PoisonError::into_inner).entry(buffer.len()).or_default().push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_buffer_is_used_again() {
+        let workspace = Workspace::new(1);
+        let first = workspace.tensor(10, 10);
+        let address = first.as_ptr();
+        drop(first);
+        let again = workspace.tensor(8, 8);
+        assert_eq!(again.as_ptr(), address);
+        assert_eq!((again.rows(), again.cols(), again.len()), (8, 8, 64));
+        assert_ne!(workspace.tensor(10, 10).as_ptr(), address, "still in use");
+        drop(again);
+        assert_ne!(workspace.tensor(7, 7).as_ptr(), address, "too wasteful");
+    }
+}

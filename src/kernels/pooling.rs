@@ -1,0 +1,99 @@
+//! One row for each example: the mean of its rows, its first, or one put before them.
+
+use super::{Segments, Tensor, Workspace};
+
+/// Mean of the rows of each example: `[examples, features]`.
+///
+/// # Panics
+/// If `x` has not as many rows as the segments.
+pub fn mean_rows(workspace: &Workspace, x: &Tensor, segments: &Segments) -> Tensor {
+    assert_eq!(x.rows(), segments.rows());
+    let cols = x.cols();
+    let mut out = workspace.zeros(segments.len(), cols);
+    for (mean, range) in out.chunks_exact_mut(cols).zip(segments.ranges()) {
+        let weight = 1.0 / range.len().max(1) as f32;
+        for row in x[range.start * cols..range.end * cols].chunks_exact(cols) {
+            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value * weight);
+        }
+    }
+    out
+}
+
+/// Gradient of [`mean_rows`]: each row of an example gets its share of that example's `dy`.
+///
+/// # Panics
+/// If `dy` has not one row for each example.
+pub fn mean_rows_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments) -> Tensor {
+    assert_eq!(dy.rows(), segments.len());
+    let cols = dy.cols();
+    let mut dx = workspace.tensor(segments.rows(), cols);
+    for (index, range) in segments.ranges().enumerate() {
+        let weight = 1.0 / range.len().max(1) as f32;
+        for row in dx[range.start * cols..range.end * cols].chunks_exact_mut(cols) {
+            row.iter_mut().zip(dy.row(index)).for_each(|(out, value)| *out = value * weight);
+        }
+    }
+    dx
+}
+
+/// First row of each example, as of a class token: `[examples, features]`.
+///
+/// # Panics
+/// If an example has no rows or `x` has not as many rows as the segments.
+pub fn first_rows(workspace: &Workspace, x: &Tensor, segments: &Segments) -> Tensor {
+    assert_eq!(x.rows(), segments.rows());
+    let mut out = workspace.tensor(segments.len(), x.cols());
+    for (out, range) in out.chunks_exact_mut(x.cols()).zip(segments.ranges()) {
+        assert!(!range.is_empty(), "an example without rows has no first");
+        out.copy_from_slice(x.row(range.start));
+    }
+    out
+}
+
+/// Gradient of [`first_rows`]: zero but in the first row of each example.
+///
+/// # Panics
+/// If an example has no rows or `dy` has not one row for each example.
+pub fn first_rows_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments) -> Tensor {
+    assert_eq!(dy.rows(), segments.len());
+    let cols = dy.cols();
+    let mut dx = workspace.zeros(segments.rows(), cols);
+    for (index, range) in segments.ranges().enumerate() {
+        assert!(!range.is_empty(), "an example without rows has no first");
+        dx[range.start * cols..][..cols].copy_from_slice(dy.row(index));
+    }
+    dx
+}
+
+/// Puts `row [features]`, a class token, before the rows of each example: `[rows + examples, features]`.
+///
+/// # Panics
+/// If `x` has not as many rows as the segments.
+pub fn prepend_row(workspace: &Workspace, x: &Tensor, row: &[f32], segments: &Segments) -> Tensor {
+    assert_eq!(x.rows(), segments.rows());
+    let cols = x.cols();
+    let mut out = workspace.tensor(x.rows() + segments.len(), cols);
+    for (index, range) in segments.ranges().enumerate() {
+        let (first, rest) = out[(range.start + index) * cols..][..(range.len() + 1) * cols].split_at_mut(cols);
+        first.copy_from_slice(row);
+        rest.copy_from_slice(&x[range.start * cols..range.end * cols]);
+    }
+    out
+}
+
+/// Gradients of [`prepend_row`]: that of `x`, and that of the row added to `row_grad [features]`.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn prepend_row_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments, row_grad: &mut [f32]) -> Tensor {
+    assert_eq!(dy.rows(), segments.rows() + segments.len());
+    let cols = dy.cols();
+    assert_eq!(row_grad.len(), cols);
+    let mut dx = workspace.tensor(segments.rows(), cols);
+    for (index, range) in segments.ranges().enumerate() {
+        let (first, rest) = dy[(range.start + index) * cols..][..(range.len() + 1) * cols].split_at(cols);
+        row_grad.iter_mut().zip(first).for_each(|(sum, value)| *sum += value);
+        dx[range.start * cols..range.end * cols].copy_from_slice(rest);
+    }
+    dx
+}

@@ -1,0 +1,54 @@
+//! Why a task could not be built or run.
+
+use std::path::PathBuf;
+
+use crate::base::Dtype;
+use crate::format::{self, Digest};
+
+/// Why a task could not be built or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Error {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+
+    #[error("{origin}: not a usable adapter: {source}")]
+    Format { origin: String, source: format::Error },
+
+    #[error("{origin}: made for the architecture {adapter}, and the base is {base}")]
+    WrongArchitecture { origin: String, adapter: String, base: String },
+
+    #[error("{origin}: made for another base: its tensor index is {adapter}, that of the open base {base}")]
+    WrongBase { origin: String, adapter: Digest, base: Digest },
+
+    #[error("{origin}: tensor {tensor}: made for other weights: the base tensor had digest {adapter} and now has {base}")]
+    WrongDigest { origin: String, tensor: String, adapter: Digest, base: String },
+
+    #[error("{origin}: tensor {tensor} ({role:?}): the network has no such tensor to put it on")]
+    UnknownTensor { origin: String, tensor: String, role: format::Role },
+
+    #[error("{origin}: tensor {tensor}: shape {found:?} where the network has {expected}")]
+    WrongShape { origin: String, tensor: String, expected: String, found: Vec<u32> },
+
+    #[error("{origin}: tensor {tensor}: {source}")]
+    Values { origin: String, tensor: String, source: format::Error },
+
+    #[error("{origin}: {labels} labels for a head of {classes} classes")]
+    Labels { origin: String, labels: usize, classes: usize },
+
+    #[error("task {task} has no classification head: switch to an adapter that brings one")]
+    NoHead { task: String },
+
+    #[error("{message}")]
+    Input { message: String },
+
+    #[error("{}: the architecture {architecture} needs a tensor {tensor}, and the file has none", base.display())]
+    MissingTensor { base: PathBuf, architecture: String, tensor: String },
+
+    #[error("{}: tensor {tensor}: shape {found:?} where the architecture {architecture} needs {expected:?}", base.display())]
+    TensorShape { base: PathBuf, architecture: String, tensor: String, expected: Vec<usize>, found: Vec<usize> },
+
+    #[error("{}: tensor {tensor}: dtype {dtype}, and weights are F32, F16 or BF16", base.display())]
+    TensorDtype { base: PathBuf, tensor: String, dtype: Dtype },
+}

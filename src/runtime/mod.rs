@@ -1,0 +1,31 @@
+//! Tasks over one base, the switch between them, and the forward pass.
+//!
+//! - A task never copies the base: a slot points into the mapping or to that adapter's merged weight.
+//! - Loading is all or nothing: every entry of an adapter lands on the tensor it was made for.
+//! - A switch swaps one pointer. A forward pass uses the task it started with to its end.
+
+mod error;
+mod eval;
+mod evaluate;
+mod file;
+mod input;
+mod layout;
+mod network;
+mod ops;
+mod prediction;
+mod switch;
+mod task;
+mod weights;
+
+pub use error::Error;
+pub use eval::Eval;
+pub use evaluate::{Score, evaluate};
+pub use file::write_atomically;
+pub use input::{Examples, Images, Input, Tokens};
+pub use layout::{Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part};
+pub use network::Network;
+pub use ops::Ops;
+pub use prediction::Prediction;
+pub use switch::{Current, Runtime};
+pub use task::Task;
+pub use weights::{Floats, WeightRef, Weights};

@@ -1,0 +1,134 @@
+//! The runtime: one base, the network over it, and the task that is current.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{Error, Eval, Input, Network, Prediction, Task};
+use crate::base::Base;
+use crate::format::Adapter;
+use crate::kernels::Workspace;
+
+/// One base, its network, and the task that new forward passes use.
+///
+/// Shared by reference between threads: any of them may predict, load and switch at any time.
+pub struct Runtime<N> {
+    base: Base,
+    network: N,
+    base_task: Arc<Task>,
+    current: ArcSwap<Task>,
+    workspace: Workspace,
+}
+
+/// The current task as a short-lived borrow; see [`Runtime::current`].
+pub struct Current(arc_swap::Guard<Arc<Task>>);
+
+impl Deref for Current {
+    type Target = Task;
+
+    #[inline]
+    fn deref(&self) -> &Task {
+        &self.0
+    }
+}
+
+impl<N: Network> Runtime<N> {
+    /// A runtime whose current task is the base itself.
+    pub fn new(base: Base, network: N) -> Self {
+        let base_task = Arc::new(Task::of_base(&base, &network));
+        Self { current: ArcSwap::new(base_task.clone()), base_task, base, network, workspace: Workspace::default() }
+    }
+
+    /// The same with forward passes of up to `threads` threads.
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.workspace = Workspace::new(threads);
+        self
+    }
+
+    /// The base.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The network.
+    pub fn network(&self) -> &N {
+        &self.network
+    }
+
+    /// The base as a task, to switch back to.
+    pub fn base_task(&self) -> &Arc<Task> {
+        &self.base_task
+    }
+
+    /// Reads an adapter file, checks it against the base and merges its layers. The current task stays.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or was made for another base: the error says which.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Arc<Task>, Error> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        self.load_bytes(&bytes, &path.display().to_string())
+    }
+
+    /// As [`Runtime::load`], from memory; `origin` names the adapter in messages.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub fn load_bytes(&self, bytes: &[u8], origin: &str) -> Result<Arc<Task>, Error> {
+        let adapter = Adapter::parse(bytes).map_err(|source| Error::Format { origin: origin.to_owned(), source })?;
+        Task::build(&self.base, &self.network, &adapter, origin).map(Arc::new)
+    }
+
+    /// Makes `task` current and returns the one that was. Forward passes under way go on with the task
+    /// they started with.
+    ///
+    /// One exchange of a pointer: no copy, no lock, no system call, and no allocation but for a node of
+    /// bookkeeping at a thread's first use. The earlier task is freed when its last holder drops it,
+    /// which may be the caller, by dropping what this returns.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use taps::runtime::{Network, Runtime, Task};
+    /// fn with_base<N: Network>(runtime: &Runtime<N>, work: impl FnOnce()) {
+    ///     let before = runtime.switch(runtime.base_task());
+    ///     work();
+    ///     runtime.switch(&before);
+    /// }
+    /// ```
+    #[inline]
+    pub fn switch(&self, task: &Arc<Task>) -> Arc<Task> {
+        self.current.swap(task.clone())
+    }
+
+    /// The current task as a borrow, the fastest way to look at it. Not to be stored: a thread has only
+    /// a few fast ones at a time. [`Runtime::pin`] keeps a task.
+    #[inline]
+    pub fn current(&self) -> Current {
+        Current(self.current.load())
+    }
+
+    /// The current task, kept for as long as the caller likes.
+    #[inline]
+    pub fn pin(&self) -> Arc<Task> {
+        self.current.load_full()
+    }
+
+    /// Class scores of `input` by the current task.
+    ///
+    /// # Errors
+    /// If the input is not of the network's kind or size, or the task has no head.
+    pub fn predict(&self, input: &Input) -> Result<Prediction, Error> {
+        self.predict_as(self.pin(), input)
+    }
+
+    /// Class scores of `input` by a given task, whichever is current.
+    ///
+    /// # Errors
+    /// As [`Runtime::predict`].
+    pub fn predict_as(&self, task: Arc<Task>, input: &Input) -> Result<Prediction, Error> {
+        let logits = self.network.logits(&mut Eval::new(&*task, &self.workspace), input)?;
+        Ok(Prediction::new(task, logits))
+    }
+}

@@ -1,0 +1,190 @@
+//! A task: for each layer either the base's tensors or that adapter's merged ones. Immutable once built.
+
+use std::sync::Arc;
+
+use super::{Error, LayerId, LayerKind, Layout, Network, Part, WeightRef, Weights};
+use crate::base::Base;
+use crate::format::{Adapter, Digest, Entry, Role};
+
+/// One base seen through one adapter, or the base itself.
+pub struct Task {
+    name: String,
+    labels: Vec<String>,
+    digest: Option<Digest>,
+    base: Base,
+    layout: Arc<Layout>,
+    slots: Box<[Slot]>,
+}
+
+/// What a task has of its own in one layer; where it has nothing, the base's tensor is used.
+#[derive(Default)]
+struct Slot {
+    weight: Option<Box<[f32]>>,
+    bias: Option<Box<[f32]>>,
+}
+
+impl Slot {
+    fn part(&mut self, part: Part) -> &mut Option<Box<[f32]>> {
+        match part {
+            Part::Weight => &mut self.weight,
+            Part::Bias => &mut self.bias,
+        }
+    }
+}
+
+impl Task {
+    /// The base as a task: no layer is its own.
+    pub fn of_base(base: &Base, network: &impl Network) -> Self {
+        let layout = network.layout().clone();
+        Self {
+            name: "base".to_owned(),
+            labels: layout.labels().to_vec(),
+            digest: None,
+            base: base.clone(),
+            slots: layout.layers().map(|_| Slot::default()).collect(),
+            layout,
+        }
+    }
+
+    /// Checks a parsed adapter against the base and merges its layers. `origin` is where the adapter
+    /// came from, for messages.
+    ///
+    /// # Errors
+    /// If it was made for another architecture or base, or any entry does not land on the tensor it was
+    /// made for: then nothing is built.
+    pub fn build(base: &Base, network: &impl Network, adapter: &Adapter<'_>, origin: &str) -> Result<Self, Error> {
+        let origin = || origin.to_owned();
+        if adapter.architecture() != network.architecture() {
+            let (adapter, base) = (adapter.architecture().to_owned(), network.architecture().to_owned());
+            return Err(Error::WrongArchitecture { origin: origin(), adapter, base });
+        }
+        if adapter.base() != base.fingerprint() {
+            return Err(Error::WrongBase { origin: origin(), adapter: adapter.base(), base: base.fingerprint() });
+        }
+        let mut task = Self::of_base(base, network);
+        task.name = adapter.task().to_owned();
+        task.digest = Some(adapter.digest());
+        for entry in adapter.entries() {
+            task.land(&entry, &origin)?;
+        }
+        let head = &task.slots[task.layout.head().index()];
+        if adapter.labels().len() > 0 || head.weight.is_some() || head.bias.is_some() {
+            task.labels = adapter.labels().map(str::to_owned).collect();
+        }
+        task.check_head(&origin)?;
+        Ok(task)
+    }
+
+    /// Puts one entry on its tensor.
+    fn land(&mut self, entry: &Entry<'_>, origin: &impl Fn() -> String) -> Result<(), Error> {
+        let tensor = || entry.name.to_owned();
+        let place = self.layout.find(entry.name).filter(|_| entry.role != Role::Statistics);
+        let Some((id, part)) = place else {
+            return Err(Error::UnknownTensor { origin: origin(), tensor: tensor(), role: entry.role });
+        };
+        let layer = self.layout.layer(id);
+        let param = match layer.param(part) {
+            Some(param) => param,
+            None => return Err(Error::UnknownTensor { origin: origin(), tensor: tensor(), role: entry.role }),
+        };
+        let dims = entry.shape.dims();
+        let free = usize::from(layer.kind == LayerKind::Head && entry.role == Role::Replacement);
+        let fits = dims.len() == param.shape.len()
+            && dims.iter().zip(&param.shape).skip(free).all(|(&found, &expected)| found as usize == expected);
+        if !fits {
+            let expected = match free {
+                0 => format!("{:?}", param.shape),
+                _ => format!("[classes{}]", param.shape[1..].iter().map(|size| format!(", {size}")).collect::<String>()),
+            };
+            return Err(Error::WrongShape { origin: origin(), tensor: tensor(), expected, found: dims.to_vec() });
+        }
+        let digest = param.tensor.map(|id| self.base.digest(id));
+        if let Some(adapter) = entry.base
+            && digest != Some(adapter)
+        {
+            let base = digest.map_or("none, since it lacks the tensor".to_owned(), |digest| digest.to_string());
+            return Err(Error::WrongDigest { origin: origin(), tensor: tensor(), adapter, base });
+        }
+        let mut values = vec![0.0; entry.elements()].into_boxed_slice();
+        let decoded = match (entry.role, param.tensor) {
+            (Role::Delta, Some(id)) => {
+                self.base.tensor(id).convert_into(&mut values);
+                entry.add_to(&mut values)
+            }
+            _ => entry.decode_into(&mut values),
+        };
+        decoded.map_err(|source| Error::Values { origin: origin(), tensor: tensor(), source })?;
+        *self.slots[id.index()].part(part) = Some(values);
+        Ok(())
+    }
+
+    /// Weight, bias and labels of the head must be of the same classes.
+    fn check_head(&self, origin: &impl Fn() -> String) -> Result<(), Error> {
+        let elements = |part| self.param(self.layout.head(), part).map_or(0, |weight| weight.elements());
+        let (weight, bias) = (elements(Part::Weight), elements(Part::Bias));
+        let classes = weight / self.layout.features().max(1);
+        if bias != classes || self.labels.len() != classes {
+            let labels = if bias != classes { bias } else { self.labels.len() };
+            return Err(Error::Labels { origin: origin(), labels, classes });
+        }
+        Ok(())
+    }
+
+    /// Class names of its head; empty where it has none.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Digest of the adapter file, to key caches by; `None` for the base.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// Layers that are the task's own, in network order.
+    pub fn own_layers(&self) -> impl Iterator<Item = LayerId> {
+        let own = |(id, _): &(LayerId, _)| {
+            let slot = &self.slots[id.index()];
+            slot.weight.is_some() || slot.bias.is_some()
+        };
+        self.layout.layers().filter(own).map(|(id, _)| id)
+    }
+
+    /// Bytes the task holds beside the base: its merged tensors.
+    pub fn own_bytes(&self) -> usize {
+        let part = |part: &Option<Box<[f32]>>| part.as_deref().map_or(0, size_of_val);
+        self.slots.iter().map(|slot| part(&slot.weight) + part(&slot.bias)).sum()
+    }
+}
+
+impl Weights for Task {
+    #[inline]
+    fn param(&self, layer: LayerId, part: Part) -> Option<WeightRef<'_>> {
+        let slot = &self.slots[layer.index()];
+        let own = match part {
+            Part::Weight => &slot.weight,
+            Part::Bias => &slot.bias,
+        };
+        match own {
+            Some(values) => Some(WeightRef::Merged(values)),
+            None => {
+                let id = self.layout.layer(layer).param(part)?.tensor?;
+                Some(WeightRef::Base(self.base.tensor(id)))
+            }
+        }
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Name of the task, as its adapter states it.
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("name", &self.name).field("own_bytes", &self.own_bytes()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,112 @@
+//! Where a forward pass finds the weights of each layer.
+
+use std::ops::Deref;
+
+use super::{Error, LayerId, Layout, Part};
+use crate::base::TensorView;
+use crate::kernels::{self, Tensor, Workspace};
+
+/// The weights of all layers: of a task, or of one that is being trained.
+pub trait Weights: Sync {
+    /// One tensor of a layer; `None` where there is none, as the head of a base without one.
+    fn param(&self, layer: LayerId, part: Part) -> Option<WeightRef<'_>>;
+
+    /// The layers these are the weights of.
+    fn layout(&self) -> &Layout;
+
+    /// Name of the task, for messages.
+    fn name(&self) -> &str;
+
+    /// The weight of a layer, which only the head of a base without one lacks.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`].
+    fn weight(&self, layer: LayerId) -> Result<WeightRef<'_>, Error> {
+        self.param(layer, Part::Weight).ok_or_else(|| Error::NoHead { task: self.name().to_owned() })
+    }
+
+    /// Rows `indices` of the table `layer`: `[indices, features]`, added to `onto` where given.
+    ///
+    /// # Errors
+    /// If an index is outside the table.
+    fn gather(&self, workspace: &Workspace, layer: LayerId, indices: &[u32], onto: Option<Tensor>) -> Result<Tensor, Error> {
+        let table = &self.layout().layer(layer).weight;
+        let features = table.shape.last().copied().unwrap_or(1);
+        let entries = table.elements() / features;
+        if let Some(index) = indices.iter().find(|&&index| index as usize >= entries) {
+            let message = format!("{}: entry {index} is outside the table of {entries}", table.name);
+            return Err(Error::Input { message });
+        }
+        match self.weight(layer)? {
+            WeightRef::Merged(values) => Ok(kernels::gather(workspace, values, features, indices, onto)),
+            WeightRef::Base(view) => match view.as_f32() {
+                Some(values) => Ok(kernels::gather(workspace, values, features, indices, onto)),
+                None => {
+                    let mut rows = workspace.tensor(indices.len(), features);
+                    for (row, &index) in rows.chunks_exact_mut(features).zip(indices) {
+                        view.slice(index as usize * features, features).convert_into(row);
+                    }
+                    if let Some(onto) = onto {
+                        kernels::add_assign(&mut rows, &onto);
+                    }
+                    Ok(rows)
+                }
+            },
+        }
+    }
+}
+
+/// A weight in the mapping or merged.
+#[derive(Clone, Copy, Debug)]
+pub enum WeightRef<'a> {
+    /// f32 values, of a merged layer.
+    Merged(&'a [f32]),
+    /// A tensor of the base.
+    Base(TensorView<'a>),
+}
+
+impl<'a> WeightRef<'a> {
+    /// Number of values.
+    pub fn elements(&self) -> usize {
+        match self {
+            WeightRef::Merged(values) => values.len(),
+            WeightRef::Base(view) => view.elements(),
+        }
+    }
+
+    /// The values as f32: in place, or for f16, bf16 and unaligned tensors converted into scratch.
+    #[inline]
+    pub fn floats(self, workspace: &Workspace) -> Floats<'a> {
+        match self {
+            WeightRef::Merged(values) => Floats::InPlace(values),
+            WeightRef::Base(view) => match view.as_f32() {
+                Some(values) => Floats::InPlace(values),
+                None => {
+                    let mut scratch = workspace.tensor(1, view.elements());
+                    view.convert_into(&mut scratch);
+                    Floats::Converted(scratch)
+                }
+            },
+        }
+    }
+}
+
+/// The f32 values of a weight.
+pub enum Floats<'a> {
+    /// Read where they are.
+    InPlace(&'a [f32]),
+    /// Converted for this use.
+    Converted(Tensor),
+}
+
+impl Deref for Floats<'_> {
+    type Target = [f32];
+
+    #[inline]
+    fn deref(&self) -> &[f32] {
+        match self {
+            Floats::InPlace(values) => values,
+            Floats::Converted(tensor) => tensor,
+        }
+    }
+}

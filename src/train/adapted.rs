@@ -1,0 +1,202 @@
+//! A task that is being trained: the base, and deltas of the layers that may change.
+
+use std::sync::Arc;
+
+use super::backward::LayerGrad;
+use super::gate::Gate;
+use super::optimizer::{Optimizer, Update};
+use super::own::{OwnLayer, OwnParam};
+use crate::base::Base;
+use crate::kernels::Workspace;
+use crate::runtime::{Layer, LayerId, LayerKind, Layout, Part, WeightRef, Weights};
+
+/// The weights of a task that is being trained.
+pub struct Adapted {
+    base: Base,
+    layout: Arc<Layout>,
+    own: Vec<Option<OwnLayer>>,
+    wanted: Vec<bool>,
+    tapped: usize,
+}
+
+/// Settings of one update.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// How parameters follow their gradients.
+    pub optimizer: Optimizer,
+    /// Learning rate of deltas.
+    pub rate: f32,
+    /// Learning rate of the head.
+    pub head_rate: f32,
+    /// Learning rate of scores.
+    pub score_rate: f32,
+    /// Decay of delta and head weights; biases, norms and scores do not decay.
+    pub decay: f32,
+    /// Weight λ of the penalty on scores.
+    pub lambda: f32,
+    /// Largest norm of all gradients together.
+    pub clip: Option<f32>,
+    /// Number of the step, from 1.
+    pub number: u32,
+}
+
+impl Adapted {
+    /// The base, with nothing of the task's own.
+    pub fn new(base: &Base, layout: &Arc<Layout>) -> Self {
+        Self {
+            base: base.clone(),
+            own: layout.layers().map(|_| None).collect(),
+            wanted: vec![false; layout.len()],
+            tapped: layout.tapped().count(),
+            layout: layout.clone(),
+        }
+    }
+
+    /// Gives the task a zero delta of a layer, under a gate or under none.
+    pub fn own(&mut self, id: LayerId, gate: Option<Gate>) {
+        let layer = self.layout.layer(id);
+        let delta = |param: &crate::runtime::Param| OwnParam::delta(param.elements());
+        let mut own = OwnLayer { gate, weight: delta(&layer.weight), bias: layer.bias.as_ref().map(delta) };
+        let workspace = Workspace::new(1);
+        own.weight.merge(&workspace, base_param(&self.base, layer, Part::Weight));
+        if let Some(bias) = &mut own.bias {
+            bias.merge(&workspace, base_param(&self.base, layer, Part::Bias));
+        }
+        self.own[id.index()] = Some(own);
+        self.wanted[id.index()] = true;
+    }
+
+    /// Gives the task a head: weight `[classes, features]` and bias `[classes]`.
+    pub fn set_head(&mut self, weight: Vec<f32>, bias: Vec<f32>) {
+        let head = self.layout.head().index();
+        let (weight, bias) = (OwnParam::replacement(weight), Some(OwnParam::replacement(bias)));
+        self.own[head] = Some(OwnLayer { gate: None, weight, bias });
+        self.wanted[head] = true;
+    }
+
+    /// Takes a layer back to the base's for good, and frees its delta.
+    pub fn free(&mut self, id: LayerId) {
+        self.own[id.index()] = None;
+        self.wanted[id.index()] = false;
+    }
+
+    /// Frees the layers whose gates are closed.
+    pub fn free_closed(&mut self) {
+        for id in self.gated().filter(|(_, gate)| !gate.is_open()).map(|(id, _)| id).collect::<Vec<_>>() {
+            self.free(id);
+        }
+    }
+
+    /// Closes the gates of all but the `cap` open layers with the highest scores.
+    pub fn cap(&mut self, cap: usize) {
+        let mut open: Vec<(f32, LayerId)> =
+            self.gated().filter(|(_, gate)| gate.is_open()).map(|(id, gate)| (gate.score(), id)).collect();
+        open.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for &(_, id) in open.iter().skip(cap) {
+            if let Some(gate) = self.own[id.index()].as_mut().and_then(|own| own.gate.as_mut()) {
+                gate.close();
+            }
+        }
+    }
+
+    /// Layers with a gate, in network order.
+    pub fn gated(&self) -> impl Iterator<Item = (LayerId, &Gate)> {
+        self.layout.layers().filter_map(|(id, _)| Some((id, self.own[id.index()].as_ref()?.gate.as_ref()?)))
+    }
+
+    /// Tapped layers that are active: with an open gate, or without one.
+    pub fn active(&self) -> impl Iterator<Item = LayerId> {
+        self.layout.tapped().filter(|id| self.own[id.index()].as_ref().is_some_and(OwnLayer::is_open))
+    }
+
+    /// The delta of one tensor of a layer; for the head its values. `None` where the task has none.
+    pub fn delta(&self, id: LayerId, part: Part) -> Option<&[f32]> {
+        let own = self.own[id.index()].as_ref()?;
+        match part {
+            Part::Weight => Some(&own.weight.values),
+            Part::Bias => own.bias.as_ref().map(|bias| bias.values.as_slice()),
+        }
+    }
+
+    /// Whether the task has its own, used values in a layer.
+    pub fn is_active(&self, id: LayerId) -> bool {
+        self.own[id.index()].as_ref().is_some_and(OwnLayer::is_open)
+    }
+
+    /// For each layer whether its gradient is wanted.
+    pub fn wanted(&self) -> &[bool] {
+        &self.wanted
+    }
+
+    /// The penalty (λ / L) Σ |s| over the L tapped layers of the network.
+    pub fn penalty(&self, lambda: f32) -> f32 {
+        lambda / self.tapped.max(1) as f32 * self.gated().map(|(_, gate)| gate.score().abs()).sum::<f32>()
+    }
+
+    /// Adds a layer's gradients to those of the next update.
+    pub fn accumulate(&mut self, id: LayerId, gradient: LayerGrad) {
+        if let Some(own) = &mut self.own[id.index()] {
+            own.accumulate(gradient);
+        }
+    }
+
+    /// Updates deltas, scores and head from the accumulated gradients, and forms the merged weights anew.
+    pub fn update(&mut self, workspace: &Workspace, step: Step) {
+        let open = |own: &&OwnLayer| own.is_open();
+        let norm = self.own.iter().flatten().filter(open).map(OwnLayer::squared_gradient).sum::<f32>().sqrt();
+        let clipped = step.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
+        let penalty = step.lambda / self.tapped.max(1) as f32;
+        for (id, layer) in self.layout.layers() {
+            let Some(own) = &mut self.own[id.index()] else { continue };
+            let scale = if own.is_open() { clipped } else { 0.0 };
+            let along = own.along_delta() * clipped;
+            let (rate, decay) = match layer.kind {
+                LayerKind::Head => (step.head_rate, step.decay),
+                LayerKind::Linear => (step.rate, step.decay),
+                LayerKind::Norm | LayerKind::Embedding => (step.rate, 0.0),
+            };
+            for (part, param) in own.params_mut().enumerate() {
+                let Some(gradient) = param.gradient.take() else { continue };
+                let decay = if part == 0 { decay } else { 0.0 };
+                let update = Update { rate, decay, scale, step: step.number };
+                step.optimizer.update(workspace, &mut param.values, &gradient, &mut param.state, update);
+            }
+            if let Some(gate) = &mut own.gate {
+                let gradient = gate.gradient(along, penalty);
+                let update = Update { rate: step.score_rate, decay: 0.0, scale: 1.0, step: step.number };
+                let (score, state) = gate.score_mut();
+                step.optimizer.update(workspace, std::slice::from_mut(score), &[gradient], state, update);
+            }
+            if own.is_open() {
+                own.weight.merge(workspace, base_param(&self.base, layer, Part::Weight));
+                if let Some(bias) = &mut own.bias {
+                    bias.merge(workspace, base_param(&self.base, layer, Part::Bias));
+                }
+            }
+        }
+    }
+}
+
+fn base_param<'a>(base: &'a Base, layer: &Layer, part: Part) -> Option<WeightRef<'a>> {
+    Some(WeightRef::Base(base.tensor(layer.param(part)?.tensor?)))
+}
+
+impl Weights for Adapted {
+    fn param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
+        match &self.own[id.index()] {
+            Some(own) if own.is_open() => match part {
+                Part::Weight => Some(WeightRef::Merged(own.weight.effective())),
+                Part::Bias => own.bias.as_ref().map(|bias| WeightRef::Merged(bias.effective())),
+            },
+            _ => base_param(&self.base, self.layout.layer(id), part),
+        }
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn name(&self) -> &str {
+        "being trained"
+    }
+}

@@ -1,0 +1,135 @@
+//! The backward pass: the tape walked from its end, each node freed when it is done.
+
+use super::tape::{Node, NodeId, Recorded, Tape};
+use crate::kernels::{self, Tensor, Workspace};
+use crate::runtime::{Error, LayerId, Part, Weights};
+
+/// Gradients of one layer.
+pub struct LayerGrad {
+    /// Of the weight, in its shape; of a table or a norm's scale as well.
+    pub weight: Tensor,
+    /// Of the bias, where the layer has one.
+    pub bias: Option<Tensor>,
+}
+
+impl LayerGrad {
+    /// Sum of the squares of all its values.
+    pub fn squared_norm(&self) -> f32 {
+        kernels::squared_norm(&self.weight) + self.bias.as_ref().map_or(0.0, |bias| kernels::squared_norm(bias))
+    }
+}
+
+impl<W: Weights> Tape<'_, W> {
+    /// Walks back from `output` with `gradient` of the same shape. `sink` gets the gradients of each
+    /// wanted layer when they are formed, from the last layer to the first, and once for each use of a
+    /// layer; it may free them at once.
+    ///
+    /// # Errors
+    /// If a layer's weights are missing, which the forward pass would have found.
+    pub fn backward(mut self, output: &Recorded, gradient: Tensor, sink: &mut dyn FnMut(LayerId, LayerGrad)) -> Result<(), Error> {
+        let mut gradients = Gradients((0..self.nodes.len()).map(|_| None).collect());
+        gradients.flow(output.node, gradient);
+        while let Some(node) = self.nodes.pop() {
+            if let Some(dy) = gradients.0.pop().flatten() {
+                self.step(node, dy, &mut gradients, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        node: Node,
+        mut dy: Tensor,
+        gradients: &mut Gradients,
+        sink: &mut dyn FnMut(LayerId, LayerGrad),
+    ) -> Result<(), Error> {
+        let workspace = self.workspace;
+        match node {
+            Node::Gather { layer, indices, onto } => {
+                if let Some(indices) = indices {
+                    let mut weight = workspace.zeros(1, self.weights.weight(layer)?.elements());
+                    kernels::scatter_add(&dy, &indices, &mut weight);
+                    sink(layer, LayerGrad { weight, bias: None });
+                }
+                gradients.flow(onto, dy);
+            }
+            Node::Prepend { layer, wanted, x, segments } => {
+                let mut weight = workspace.zeros(1, dy.cols());
+                let dx = kernels::prepend_row_grad(workspace, &dy, &segments, &mut weight);
+                if wanted {
+                    sink(layer, LayerGrad { weight, bias: None });
+                }
+                gradients.flow(x, dx);
+            }
+            Node::Linear { layer, kept, x } => {
+                if let Some(kept) = kept {
+                    let weight = kernels::linear_weight_grad(workspace, &dy, &kept);
+                    let bias = self.has_bias(layer).then(|| column_sums(workspace, &dy));
+                    sink(layer, LayerGrad { weight, bias });
+                }
+                if x.is_some() {
+                    let weight = self.weights.weight(layer)?.floats(workspace);
+                    gradients.flow(x, kernels::linear_input_grad(workspace, &dy, &weight));
+                }
+            }
+            Node::LayerNorm { layer, wanted, normalized, x } => {
+                if wanted {
+                    let mut weight = workspace.zeros(1, dy.cols());
+                    let mut bias = workspace.zeros(1, dy.cols());
+                    kernels::layer_norm_affine_grad(&dy, &normalized, &mut weight, &mut bias);
+                    sink(layer, LayerGrad { weight, bias: Some(bias) });
+                }
+                if x.is_some() {
+                    let scale = self.weights.weight(layer)?.floats(workspace);
+                    kernels::layer_norm_grad(workspace, &mut dy, &normalized, &scale);
+                    gradients.flow(x, dy);
+                }
+            }
+            Node::Gelu { kept, x } => {
+                kernels::gelu_grad(workspace, &mut dy, &kept);
+                gradients.flow(Some(x), dy);
+            }
+            Node::Add { x: Some(x), y: Some(y) } => {
+                let copy = workspace.copy(&dy);
+                gradients.flow(Some(x), dy);
+                gradients.flow(Some(y), copy);
+            }
+            Node::Add { x, y } => gradients.flow(x.or(y), dy),
+            Node::Attention { kept, inputs, heads, segments } => {
+                let kept = [&*kept[0], &*kept[1], &*kept[2]];
+                let grads = kernels::attention_grad(workspace, &dy, kept, heads, &segments);
+                for (input, grad) in inputs.into_iter().zip(grads) {
+                    gradients.flow(input, grad);
+                }
+            }
+            Node::MeanRows { x, segments } => gradients.flow(Some(x), kernels::mean_rows_grad(workspace, &dy, &segments)),
+            Node::FirstRows { x, segments } => gradients.flow(Some(x), kernels::first_rows_grad(workspace, &dy, &segments)),
+        }
+        Ok(())
+    }
+
+    fn has_bias(&self, layer: LayerId) -> bool {
+        self.weights.param(layer, Part::Bias).is_some()
+    }
+}
+
+fn column_sums(workspace: &Workspace, dy: &Tensor) -> Tensor {
+    let mut sums = workspace.zeros(1, dy.cols());
+    kernels::add_column_sums(dy, &mut sums);
+    sums
+}
+
+/// The gradient of each node's result, as far as it has been summed.
+struct Gradients(Vec<Option<Tensor>>);
+
+impl Gradients {
+    /// Adds a gradient to that of `node`; one that flows to no node ends here.
+    fn flow(&mut self, node: Option<NodeId>, gradient: Tensor) {
+        let Some(node) = node else { return };
+        match &mut self.0[node] {
+            Some(sum) => kernels::add_assign(sum, &gradient),
+            empty => *empty = Some(gradient),
+        }
+    }
+}

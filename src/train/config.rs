@@ -1,0 +1,167 @@
+//! Settings of a fine-tune.
+
+use super::{Error, Optimizer};
+
+/// What a task may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The head alone.
+    Head,
+    /// The head and gated deltas of a few layers.
+    Taps,
+    /// Every layer, without gates.
+    Full,
+}
+
+impl Method {
+    /// Its name, as adapters state it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Head => "head",
+            Method::Taps => "taps",
+            Method::Full => "full",
+        }
+    }
+}
+
+/// How the layers that may become active are chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// Those with the largest squared gradient at the base, before any is changed.
+    Probe,
+    /// Those whose TAPS scores are highest after some epochs with a gate on every layer.
+    Scores,
+    /// These, by name.
+    Given(Vec<String>),
+}
+
+/// Whether a task has normalization parameters of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norms {
+    /// The base's are used.
+    Frozen,
+    /// Scale and bias are the task's.
+    Owned,
+}
+
+/// Settings of a fine-tune. The defaults are meant to be left alone.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the task may change.
+    pub method: Method,
+    /// Hard cap on active layers; `None` for no cap.
+    pub max_active_layers: Option<usize>,
+    /// How the candidates are chosen.
+    pub select: Select,
+    /// Epochs with a gate on every layer, with [`Select::Scores`].
+    pub select_epochs: usize,
+    /// Batches of gradients, with [`Select::Probe`].
+    pub probe_batches: usize,
+    /// Weight λ of the penalty (λ / L) Σ |s| on the scores of the L tapped layers.
+    pub lambda: f32,
+    /// Threshold τ at or above which a layer is active.
+    pub threshold: f32,
+    /// Score each layer starts with.
+    pub initial_score: f32,
+    /// Share of the steps before the penalty is applied.
+    pub penalty_warmup: f32,
+    /// Whether normalization parameters are the task's.
+    pub norms: Norms,
+    /// Passes over the training examples.
+    pub epochs: usize,
+    /// Passes over the features of the frozen base to fit the head alone, which a tuned task has to beat.
+    pub head_epochs: usize,
+    /// Such passes for the head that layers are chosen and tuned with. A head that is fitted to the end
+    /// leaves no gradient to choose by.
+    pub warm_epochs: usize,
+    /// Examples in a step.
+    pub batch: usize,
+    /// How parameters follow their gradients.
+    pub optimizer: Optimizer,
+    /// Learning rate of deltas.
+    pub rate: f32,
+    /// Learning rate of the head.
+    pub head_rate: f32,
+    /// Learning rate of scores.
+    pub score_rate: f32,
+    /// Decay of deltas and head weights towards zero.
+    pub decay: f32,
+    /// Share of the steps in which the learning rate rises.
+    pub warmup: f32,
+    /// Largest norm of all gradients together; `None` for any.
+    pub clip: Option<f32>,
+    /// Probability spread evenly over all classes.
+    pub smoothing: f32,
+    /// Share of the examples held out to choose the best epoch.
+    pub validation: f32,
+    /// Epochs without a better validation score before the run ends; `None` to run all.
+    pub patience: Option<usize>,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Threads; with one, equal settings give equal bytes.
+    pub threads: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            method: Method::Taps,
+            max_active_layers: None,
+            select: Select::Probe,
+            select_epochs: 1,
+            probe_batches: 20,
+            lambda: 0.1,
+            threshold: 0.1,
+            initial_score: 0.15,
+            penalty_warmup: 0.25,
+            norms: Norms::Owned,
+            epochs: 6,
+            head_epochs: 40,
+            warm_epochs: 3,
+            batch: 32,
+            optimizer: Optimizer::AdamW,
+            rate: 2e-4,
+            head_rate: 1e-3,
+            score_rate: 1e-2,
+            decay: 0.01,
+            warmup: 0.1,
+            clip: Some(1.0),
+            smoothing: 0.0,
+            validation: 0.1,
+            patience: None,
+            seed: 0,
+            threads: rayon::current_num_threads(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is out of range.
+    pub fn check(&self) -> Result<(), Error> {
+        let positive = |value: f32| value > 0.0 && value.is_finite();
+        let share = |value: f32| (0.0..1.0).contains(&value);
+        let checks = [
+            ("batch", self.batch > 0, self.batch.to_string(), "at least 1"),
+            ("threads", self.threads > 0, self.threads.to_string(), "at least 1"),
+            ("learning rate", positive(self.rate), self.rate.to_string(), "above 0"),
+            ("head learning rate", positive(self.head_rate), self.head_rate.to_string(), "above 0"),
+            ("score learning rate", positive(self.score_rate), self.score_rate.to_string(), "above 0"),
+            ("lambda", self.lambda >= 0.0 && self.lambda.is_finite(), self.lambda.to_string(), "0 or more"),
+            ("threshold", self.threshold.is_finite(), self.threshold.to_string(), "a number"),
+            ("initial score", self.initial_score >= self.threshold, self.initial_score.to_string(), "the threshold or more"),
+            ("weight decay", self.decay >= 0.0 && self.decay.is_finite(), self.decay.to_string(), "0 or more"),
+            ("warm-up", share(self.warmup), self.warmup.to_string(), "0 or more, under 1"),
+            ("penalty warm-up", share(self.penalty_warmup), self.penalty_warmup.to_string(), "0 or more, under 1"),
+            ("label smoothing", share(self.smoothing), self.smoothing.to_string(), "0 or more, under 1"),
+            ("validation share", share(self.validation), self.validation.to_string(), "0 or more, under 1"),
+            ("gradient clip", self.clip.is_none_or(positive), format!("{:?}", self.clip), "above 0"),
+        ];
+        match checks.into_iter().find(|check| !check.1) {
+            Some((name, _, found, expected)) => Err(Error::Setting { name, found, expected }),
+            None => Ok(()),
+        }
+    }
+}

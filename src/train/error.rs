@@ -1,0 +1,27 @@
+//! Why a fine-tune could not be done.
+
+use crate::{format, runtime};
+
+/// Why a fine-tune could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Error {
+    #[error("{name} is {found}, expected {expected}")]
+    Setting { name: &'static str, found: String, expected: &'static str },
+
+    #[error("{examples} examples of {classes} classes: training needs at least two examples and two classes")]
+    TooFewExamples { examples: usize, classes: usize },
+
+    #[error("no tapped layer is called {name}; the network has {known}")]
+    UnknownLayer { name: String, known: String },
+
+    #[error("the loss is not a number in step {step}: try a lower learning rate than {rate}")]
+    Diverged { step: u32, rate: f32 },
+
+    #[error("the adapter cannot be written: {0}")]
+    Format(#[from] format::Error),
+
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+}

@@ -1,0 +1,35 @@
+//! Fine-tuning: TAPS and its comparisons over one frozen base.
+//!
+//! - A frozen layer never gets a weight gradient or an optimizer state, nor is its input kept for one.
+//! - The backward pass stops at the earliest layer that still needs a gradient.
+//! - The base is read in place; only chosen layers have a delta and a merged weight.
+//! - One thread and one seed give the same bytes.
+
+mod adapted;
+mod backward;
+mod batches;
+mod config;
+mod error;
+mod gate;
+mod head;
+mod optimizer;
+mod own;
+mod progress;
+mod schedule;
+mod select;
+mod tape;
+mod trainer;
+mod tuned;
+
+pub use adapted::{Adapted, Step};
+pub use backward::LayerGrad;
+pub use batches::{batches, split};
+pub use config::{Config, Method, Norms, Select};
+pub use error::Error;
+pub use gate::Gate;
+pub use optimizer::Optimizer;
+pub use progress::{Event, Observer, Phase, Quiet};
+pub use select::{Worth, probe};
+pub use tape::{Recorded, Tape};
+pub use trainer::fine_tune;
+pub use tuned::Tuned;

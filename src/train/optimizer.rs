@@ -1,0 +1,50 @@
+//! AdamW and gradient descent with momentum.
+
+use crate::kernels::{AdamStep, Workspace, adamw, momentum};
+
+/// How parameters follow their gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimizer {
+    /// AdamW with betas 0.9 and 0.999.
+    AdamW,
+    /// Gradient descent with momentum.
+    Sgd {
+        /// Share of the velocity that is kept each step.
+        momentum: f32,
+    },
+}
+
+/// Running means of one parameter; empty until its first update.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+/// The size of an update of one parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Update {
+    pub(super) rate: f32,
+    pub(super) decay: f32,
+    /// Factor on the gradient: gate and clipping.
+    pub(super) scale: f32,
+    /// Number of the step, from 1.
+    pub(super) step: u32,
+}
+
+impl Optimizer {
+    pub(super) fn update(&self, workspace: &Workspace, values: &mut [f32], gradient: &[f32], state: &mut State, update: Update) {
+        let Update { rate, decay, scale, step } = update;
+        state.first.resize(values.len(), 0.0);
+        match *self {
+            Optimizer::AdamW => {
+                state.second.resize(values.len(), 0.0);
+                let step = AdamStep { rate, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, step };
+                adamw(workspace, values, gradient, scale, [&mut state.first, &mut state.second], step);
+            }
+            Optimizer::Sgd { momentum: share } => {
+                momentum(workspace, values, gradient, scale, &mut state.first, [rate, share, decay]);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What a task that is being trained has of its own in one layer.
+
+use super::backward::LayerGrad;
+use super::gate::Gate;
+use super::optimizer::State;
+use crate::kernels::{Tensor, Workspace, add_assign, add_into, dot, squared_norm};
+use crate::runtime::WeightRef;
+
+/// The task's own part of one layer: its weight and bias under one gate, or under none.
+pub(super) struct OwnLayer {
+    pub(super) gate: Option<Gate>,
+    pub(super) weight: OwnParam,
+    pub(super) bias: Option<OwnParam>,
+}
+
+impl OwnLayer {
+    pub(super) fn is_open(&self) -> bool {
+        self.gate.as_ref().is_none_or(Gate::is_open)
+    }
+
+    pub(super) fn params(&self) -> impl Iterator<Item = &OwnParam> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+
+    pub(super) fn params_mut(&mut self) -> impl Iterator<Item = &mut OwnParam> {
+        std::iter::once(&mut self.weight).chain(&mut self.bias)
+    }
+
+    /// Adds the layer's gradients to those it holds.
+    pub(super) fn accumulate(&mut self, gradient: LayerGrad) {
+        self.weight.accumulate(gradient.weight);
+        if let (Some(bias), Some(gradient)) = (&mut self.bias, gradient.bias) {
+            bias.accumulate(gradient);
+        }
+    }
+
+    /// ⟨∂L/∂W, δ⟩ over weight and bias.
+    pub(super) fn along_delta(&self) -> f32 {
+        self.params().map(|param| param.gradient.as_ref().map_or(0.0, |gradient| dot(gradient, &param.values))).sum()
+    }
+
+    pub(super) fn squared_gradient(&self) -> f32 {
+        self.params().map(|param| param.gradient.as_ref().map_or(0.0, |gradient| squared_norm(gradient))).sum()
+    }
+}
+
+/// One tensor of the task's own.
+pub(super) struct OwnParam {
+    /// The delta; for a tensor that the base lacks, the values themselves.
+    pub(super) values: Vec<f32>,
+    /// Base plus delta; empty for a tensor that the base lacks.
+    merged: Vec<f32>,
+    pub(super) gradient: Option<Tensor>,
+    pub(super) state: State,
+}
+
+impl OwnParam {
+    /// A zero delta of a base tensor of `elements`.
+    pub(super) fn delta(elements: usize) -> Self {
+        Self { values: vec![0.0; elements], merged: vec![0.0; elements], gradient: None, state: State::default() }
+    }
+
+    /// A tensor in place of one that the base lacks or that is replaced whole.
+    pub(super) fn replacement(values: Vec<f32>) -> Self {
+        Self { values, merged: Vec::new(), gradient: None, state: State::default() }
+    }
+
+    /// The values a forward pass uses.
+    pub(super) fn effective(&self) -> &[f32] {
+        if self.merged.is_empty() { &self.values } else { &self.merged }
+    }
+
+    /// Forms base plus delta anew.
+    pub(super) fn merge(&mut self, workspace: &Workspace, base: Option<WeightRef<'_>>) {
+        if let (Some(base), false) = (base, self.merged.is_empty()) {
+            add_into(workspace, &mut self.merged, &base.floats(workspace), &self.values);
+        }
+    }
+
+    fn accumulate(&mut self, gradient: Tensor) {
+        match &mut self.gradient {
+            Some(sum) => add_assign(sum, &gradient),
+            empty => *empty = Some(gradient),
+        }
+    }
+}

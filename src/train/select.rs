@@ -1,0 +1,86 @@
+//! Which layers may become active.
+
+use super::adapted::Adapted;
+use super::error::Error;
+use super::tape::Tape;
+use crate::kernels::{Workspace, cross_entropy};
+use crate::runtime::{Examples, LayerId, Network};
+
+/// What a tapped layer was found worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Worth {
+    /// The layer.
+    pub layer: LayerId,
+    /// Larger is worth more; comparable within one run only.
+    pub value: f32,
+    /// Whether it may become active.
+    pub chosen: bool,
+}
+
+/// Mean squared norm of each tapped layer's gradient over `batches`, with the base's weights and the
+/// task's head. Each gradient is reduced to its norm and freed as it is formed.
+///
+/// # Errors
+/// As [`Network::logits`].
+pub fn probe(
+    network: &impl Network,
+    weights: &Adapted,
+    examples: &dyn Examples,
+    batches: &[Vec<usize>],
+    workspace: &Workspace,
+    progress: &mut dyn FnMut(f32) -> bool,
+) -> Result<Vec<Worth>, Error> {
+    let layout = network.layout();
+    let mut wanted = vec![false; layout.len()];
+    layout.tapped().for_each(|id| wanted[id.index()] = true);
+    let mut sums = vec![0.0; layout.len()];
+    for batch in batches {
+        let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
+        let mut tape = Tape::new(weights, &wanted, workspace);
+        let logits = network.logits(&mut tape, &examples.batch(batch))?;
+        let (loss, gradient) = cross_entropy(workspace, logits.values(), &labels, 0.0);
+        tape.backward(&logits, gradient, &mut |id, gradient| sums[id.index()] += gradient.squared_norm())?;
+        if !progress(loss) {
+            break;
+        }
+    }
+    let count = batches.len().max(1) as f32;
+    let worth = |layer: LayerId| Worth { layer, value: sums[layer.index()] / count, chosen: false };
+    Ok(layout.tapped().map(worth).collect())
+}
+
+/// Chooses the `cap` layers of the largest worth above zero.
+pub(super) fn choose(layers: &mut [Worth], cap: usize) {
+    let mut order: Vec<usize> = (0..layers.len()).collect();
+    order.sort_by(|&a, &b| layers[b].value.total_cmp(&layers[a].value).then(a.cmp(&b)));
+    for &index in order.iter().take(cap) {
+        layers[index].chosen = layers[index].value > 0.0;
+    }
+}
+
+/// The layers called by these names; a name also means the layers within it.
+pub(super) fn given(network: &impl Network, names: &[String]) -> Result<Vec<Worth>, Error> {
+    let layout = network.layout();
+    let matches = |layer: LayerId, name: &String| {
+        let rest = layout.layer(layer).name.strip_prefix(name.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    if let Some(name) = names.iter().find(|name| !layout.tapped().any(|layer| matches(layer, name))) {
+        let known: Vec<&str> = layout.tapped().map(|layer| layout.layer(layer).name.as_str()).collect();
+        return Err(Error::UnknownLayer { name: name.clone(), known: known.join(", ") });
+    }
+    let worth = |layer| {
+        let chosen = names.iter().any(|name| matches(layer, name));
+        Worth { layer, value: f32::from(u8::from(chosen)), chosen }
+    };
+    Ok(layout.tapped().map(worth).collect())
+}
+
+/// Scores of a trained set of gates as worth; a closed one is worth nothing.
+pub(super) fn scores(network: &impl Network, adapted: &Adapted) -> Vec<Worth> {
+    let value = |layer| {
+        let gate = adapted.gated().find(|&(id, _)| id == layer);
+        gate.filter(|(_, gate)| gate.is_open()).map_or(0.0, |(_, gate)| gate.score())
+    };
+    network.layout().tapped().map(|layer| Worth { layer, value: value(layer), chosen: false }).collect()
+}

@@ -1,0 +1,131 @@
+//! The outcome of a fine-tune: what becomes an adapter.
+
+use super::adapted::Adapted;
+use super::config::{Config, Method};
+use super::error::Error;
+use super::select::Worth;
+use crate::base::Base;
+use crate::format::{Draft, Encoding, Role, Shape, Summary, TensorDraft};
+use crate::runtime::{Layer, LayerId, LayerKind, Layout, Network, Part, Score};
+
+/// A tuned task, from its best epoch.
+pub struct Tuned {
+    pub(super) layers: Vec<TunedLayer>,
+    pub(super) labels: Vec<String>,
+    pub(super) summary: Summary,
+    pub(super) method: Method,
+    /// Score of the best epoch on the validation examples.
+    pub validation: Score,
+    /// Score of the head alone on the same examples.
+    pub head_alone: Score,
+    /// The epoch it is from; 0 for the head alone.
+    pub epoch: usize,
+    /// Steps that were done, in all phases but the head's.
+    pub steps: u32,
+    /// Mean seconds of a tuning step.
+    pub seconds_per_step: f64,
+    /// What each tapped layer was found worth; empty where none was chosen by worth.
+    pub worth: Vec<Worth>,
+    /// Whether the run was asked to stop before its end.
+    pub stopped: bool,
+}
+
+/// Values of one layer: deltas, or a head's own.
+#[derive(Clone)]
+pub(super) struct TunedLayer {
+    id: LayerId,
+    weight: Vec<f32>,
+    bias: Option<Vec<f32>>,
+}
+
+impl TunedLayer {
+    /// Everything of the task's own that is in use.
+    pub(super) fn snapshot(adapted: &Adapted, layout: &Layout) -> Vec<Self> {
+        let used = layout.layers().filter(|&(id, _)| adapted.is_active(id));
+        let values = |id, part| adapted.delta(id, part).map(<[f32]>::to_vec);
+        used.filter_map(|(id, _)| Some(Self { id, weight: values(id, Part::Weight)?, bias: values(id, Part::Bias) })).collect()
+    }
+}
+
+impl Tuned {
+    /// The tapped layers that are active, in network order.
+    pub fn active_layers(&self, layout: &Layout) -> Vec<LayerId> {
+        self.layers.iter().map(|layer| layer.id).filter(|&id| layout.layer(id).kind == LayerKind::Linear).collect()
+    }
+
+    /// The training summary that the adapter carries.
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// The adapter file of the task, its active layers' weights in `encoding`. Biases, norms and the
+    /// head are small and decide much: they stay f32.
+    ///
+    /// # Errors
+    /// If a name is too long for the format or a value is not finite.
+    pub fn adapter(&self, base: &Base, network: &impl Network, task: &str, encoding: Encoding) -> Result<Vec<u8>, Error> {
+        let layout = network.layout();
+        let mut tensors = Vec::new();
+        for own in &self.layers {
+            let layer = layout.layer(own.id);
+            let weight = match layer.kind {
+                LayerKind::Linear => encoding,
+                _ => Encoding::F32,
+            };
+            tensors.push(self.tensor(base, layer, Part::Weight, &own.weight, weight)?);
+            if let Some(bias) = &own.bias {
+                tensors.push(self.tensor(base, layer, Part::Bias, bias, Encoding::F32)?);
+            }
+        }
+        tensors.sort_by(|a, b| a.name.cmp(b.name));
+        let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+        let draft = Draft {
+            task,
+            architecture: network.architecture(),
+            method: self.method.name(),
+            base: base.fingerprint(),
+            content: base.content(),
+            summary: self.summary,
+            labels: &labels,
+            tensors: &tensors,
+        };
+        let mut bytes = vec![0; draft.encoded_len()?];
+        draft.encode(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn tensor<'a>(
+        &'a self,
+        base: &Base,
+        layer: &'a Layer,
+        part: Part,
+        values: &'a [f32],
+        encoding: Encoding,
+    ) -> Result<TensorDraft<'a>, Error> {
+        let param = layer.param(part).unwrap_or(&layer.weight);
+        let mut dims: Vec<u32> = param.shape.iter().map(|&size| size as u32).collect();
+        let role = if layer.kind == LayerKind::Head { Role::Replacement } else { Role::Delta };
+        if let (Role::Replacement, Some(classes)) = (role, dims.first_mut()) {
+            *classes = self.labels.len() as u32;
+        }
+        let base = param.tensor.map(|id| base.digest(id));
+        Ok(TensorDraft { name: &param.name, role, encoding, shape: Shape::new(&dims)?, base, values })
+    }
+}
+
+impl Tuned {
+    pub(super) fn summarize(config: &Config, layout: &Layout, layers: &[TunedLayer], examples: usize) -> Summary {
+        let active = layers.iter().filter(|layer| layout.layer(layer.id).kind == LayerKind::Linear).count();
+        Summary {
+            lambda: config.lambda,
+            tau: config.threshold,
+            max_active_layers: config.max_active_layers.map(|cap| cap as u32),
+            active_layers: active as u32,
+            layers: layout.tapped().count() as u32,
+            steps: 0,
+            examples: examples as u32,
+            seed: config.seed,
+            validation: None,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Reads a version-1 adapter (src/format/SPEC.md) and prints it as JSON. Needs Python 3.8 and nothing else.
+
+It is written from the specification alone and refuses what the specification refuses.
+"""
+import json
+import struct
+import sys
+
+MASK = 0xFFFFFFFF
+IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+CHUNK_START, CHUNK_END, PARENT, ROOT = 1, 2, 4, 8
+
+
+def mix(v, a, b, c, d, x, y):
+    for word, turn_d, turn_b in ((x, 16, 12), (y, 8, 7)):
+        v[a] = (v[a] + v[b] + word) & MASK
+        v[d] ^= v[a]
+        v[d] = (v[d] >> turn_d | v[d] << (32 - turn_d)) & MASK
+        v[c] = (v[c] + v[d]) & MASK
+        v[b] ^= v[c]
+        v[b] = (v[b] >> turn_b | v[b] << (32 - turn_b)) & MASK
+
+
+def compress(chain, words, counter, length, flags):
+    v = list(chain) + list(IV[:4]) + [counter & MASK, counter >> 32, length, flags]
+    for _ in range(7):
+        for i in range(4):
+            mix(v, i, 4 + i, 8 + i, 12 + i, words[2 * i], words[2 * i + 1])
+        for i in range(4):
+            mix(v, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4, words[8 + 2 * i], words[9 + 2 * i])
+        words = [words[i] for i in PERMUTATION]
+    return [v[i] ^ v[i + 8] for i in range(8)]
+
+
+def chunk(data, index, flags):
+    chain = IV
+    blocks = [data[i:i + 64] for i in range(0, len(data), 64)] or [b""]
+    for i, block in enumerate(blocks):
+        first = CHUNK_START if i == 0 else 0
+        last = CHUNK_END | flags if i == len(blocks) - 1 else 0
+        words = struct.unpack("<16I", block.ljust(64, b"\0"))
+        chain = compress(chain, words, index, len(block), first | last)
+    return chain
+
+
+def tree(data, index, flags):
+    if len(data) <= 1024:
+        return chunk(data, index, flags)
+    half = 1024
+    while half * 2 < len(data):
+        half *= 2
+    left = tree(data[:half], index, 0)
+    right = tree(data[half:], index + half // 1024, 0)
+    return compress(IV, left + right, 0, 64, PARENT | flags)
+
+
+def blake3(data):
+    return struct.pack("<8I", *tree(data, 0, ROOT))
+
+
+class Refused(Exception):
+    pass
+
+
+def need(condition, message):
+    if not condition:
+        raise Refused(message)
+
+
+class Manifest:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        need(self.at + count <= len(self.data), "the manifest ends too early")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def varint(self, bits=32):
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            need(value < 1 << bits, "a varint is too large")
+            if byte < 0x80:
+                need(byte != 0 or shift == 7, "a varint is too long")
+                return value
+
+    def text(self):
+        text = self.take(self.varint()).decode("utf-8")
+        need(1 <= len(text.encode()) <= 255, "a text is empty or too long")
+        need(not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text), "a control character")
+        return text
+
+    def digest(self):
+        return self.take(32).hex()
+
+    def f32(self):
+        (value,) = struct.unpack("<f", self.take(4))
+        need(finite(value), "a number is not finite")
+        return value
+
+    def option(self, read):
+        tag = self.take(1)[0]
+        need(tag < 2, "an option is neither 0 nor 1")
+        return read() if tag else None
+
+    def list(self, read, limit):
+        count = self.varint()
+        need(count <= limit, "a list is too long")
+        return [read() for _ in range(count)]
+
+    def entry(self):
+        name, role, encoding = self.text(), self.varint(), self.varint()
+        need(role < 3 and encoding < 3, "an unknown role or encoding")
+        shape = self.list(self.varint, 6)
+        offset, length, base = self.varint(64), self.varint(64), self.option(self.digest)
+        return {
+            "name": name,
+            "role": ("delta", "replacement", "statistics")[role],
+            "encoding": ("f32", "f16", "int8")[encoding],
+            "shape": shape,
+            "offset": offset,
+            "length": length,
+            "base": base,
+        }
+
+
+def finite(value):
+    return value - value == 0
+
+
+def rounded(value):
+    """The nearest binary32 number."""
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def expected_length(entry, elements):
+    if entry["encoding"] == "int8":
+        need(len(entry["shape"]) >= 2, "int8 without rows")
+        return 4 * entry["shape"][0] + elements
+    return {"f32": 4, "f16": 2}[entry["encoding"]] * elements
+
+
+def decode(entry, payload, elements):
+    if entry["encoding"] != "int8":
+        values = struct.unpack("<%d%s" % (elements, {"f32": "f", "f16": "e"}[entry["encoding"]]), payload)
+        need(all(map(finite, values)), "a value is not finite")
+        return list(values)
+    rows = entry["shape"][0]
+    width = elements // rows
+    scales = struct.unpack("<%df" % rows, payload[:4 * rows])
+    bits = struct.unpack("<%dI" % rows, payload[:4 * rows])
+    quantised = struct.unpack("<%db" % elements, payload[4 * rows:])
+    for bit, scale in zip(bits, scales):
+        normal = 0x00800000 <= bit < 0x7F800000
+        need(bit == 0 or normal and scale * 127 < 2.0**128 - 2.0**103, "a scale")
+    need(all(-127 <= q and (q == 0 or bits[i // width]) for i, q in enumerate(quantised)), "a quantised value")
+    return [rounded(scales[i // width] * q) for i, q in enumerate(quantised)]
+
+
+def read(file):
+    need(len(file) >= 96, "too short")
+    magic, version, flags, manifest_length, total = struct.unpack("<8sHHIQ", file[:24])
+    need(magic == b"\x89TAPS\r\n\x1a", "not an adapter")
+    need((version, flags) == (1, 0), "version %d, flags %d" % (version, flags))
+    need(total == len(file), "the length is not the stated one")
+    checksum = file[-32:]
+    need(blake3(file[:-32]) == checksum, "the checksum does not match")
+    need(manifest_length <= 16 << 20, "the manifest is too long")
+
+    body, at = file[:-32], 24 + manifest_length
+    start = -(-at // 64) * 64
+    need(start <= len(body) and not any(body[at:start]), "padding after the manifest")
+    manifest = Manifest(body[24:at])
+    adapter = {name: manifest.text() for name in ("task", "architecture", "method")}
+    adapter.update((name, manifest.digest()) for name in ("base", "content"))
+    summary = {name: manifest.f32() for name in ("lambda", "tau")}
+    summary["max_active_layers"] = manifest.option(manifest.varint)
+    summary.update((name, manifest.varint()) for name in ("active_layers", "layers", "steps", "examples"))
+    summary["seed"] = manifest.varint(64)
+    summary["validation"] = accuracy = manifest.option(manifest.f32)
+    need(accuracy is None or 0 <= accuracy <= 1, "validation is out of range")
+    adapter["summary"] = summary
+    adapter["labels"] = manifest.list(manifest.text, 65535)
+    adapter["entries"] = entries = manifest.list(manifest.entry, 65535)
+    need(manifest.at == manifest_length, "the manifest goes on after its last entry")
+
+    end = 0
+    for before, entry in zip([None] + entries, entries):
+        need(before is None or before["name"].encode() < entry["name"].encode(), "names do not ascend")
+        need(entry["role"] != "delta" or entry["base"], "a delta without a base")
+        elements = 1
+        for dim in entry["shape"]:
+            elements *= dim
+        need(elements > 0 and entry["offset"] == end, "a zero dimension or an offset")
+        need(entry["length"] == expected_length(entry, elements), "a payload's length")
+        at = start + end + entry["length"]
+        end = -(-(end + entry["length"]) // 64) * 64
+        need(start + end <= len(body) and not any(body[at:start + end]), "padding after a payload")
+        entry["values"] = decode(entry, body[at - entry["length"]:at], elements)
+    need(start + end == len(body), "the payloads do not end at the checksum")
+    adapter["digest"] = checksum.hex()
+    return adapter
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    try:
+        with open(sys.argv[1], "rb") as source:
+            print(json.dumps(read(source.read()), indent=1, ensure_ascii=False))
+    except (Refused, UnicodeDecodeError) as refused:
+        sys.exit("refused: %s" % refused)

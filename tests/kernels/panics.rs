@@ -1,0 +1,101 @@
+//! What the documentation of a kernel says under `# Panics`.
+
+use taps::kernels::*;
+
+fn tensor(rows: usize, cols: usize) -> Tensor {
+    Tensor::from_vec(vec![0.5; rows * cols], rows, cols)
+}
+
+fn workspace() -> Workspace {
+    Workspace::new(1)
+}
+
+fn kept(rows: usize, cols: usize) -> Normalized {
+    layer_norm_kept(&workspace(), &tensor(rows, cols), &vec![1.0; cols], &vec![0.0; cols], 1e-5).1
+}
+
+fn two_and_three() -> Segments {
+    Segments::from_lengths([2, 3])
+}
+
+const ADAM: AdamStep = AdamStep { rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.0, step: 1 };
+const TWO: Heads = Heads { count: 2 };
+
+macro_rules! panics {
+    ($($name:ident: $call:expr;)*) => {$(
+        #[test]
+        #[should_panic]
+        fn $name() {
+            let _ = $call;
+        }
+    )*};
+}
+
+panics! {
+    a_tensor_of_too_few_values: Tensor::from_vec(vec![0.0; 5], 2, 3);
+    a_row_behind_the_last: tensor(2, 3).row(2).to_vec();
+    a_reshape_to_more_values: tensor(2, 3).reshape(2, 4);
+    a_segment_behind_the_last: two_and_three().range(2);
+
+    linear_weight_of_other_inputs: linear(&workspace(), &tensor(2, 3), &[0.0; 7], None);
+    linear_bias_of_other_outputs: linear(&workspace(), &tensor(2, 3), &[0.0; 6], Some(&[0.0; 3]));
+    linear_input_grad_of_other_outputs: linear_input_grad(&workspace(), &tensor(2, 3), &[0.0; 7]);
+    linear_weight_grad_of_other_rows: linear_weight_grad(&workspace(), &tensor(2, 3), &tensor(3, 3));
+    column_sums_of_other_columns: add_column_sums(&tensor(2, 3), &mut [0.0; 4]);
+
+    gelu_grad_of_another_length: gelu_grad(&workspace(), &mut [0.0; 3], &[0.0; 4]);
+    add_assign_of_another_length: add_assign(&mut [0.0; 3], &[0.0; 4]);
+    dot_of_another_length: dot(&[0.0; 33], &[0.0; 32]);
+
+    layer_norm_scale: layer_norm(&workspace(), &tensor(2, 3), &[1.0; 2], &[0.0; 3], 1e-5);
+    layer_norm_bias: layer_norm(&workspace(), &tensor(2, 3), &[1.0; 3], &[0.0; 4], 1e-5);
+    layer_norm_kept_scale: layer_norm_kept(&workspace(), &tensor(2, 3), &[1.0; 2], &[0.0; 3], 1e-5);
+    layer_norm_kept_bias: layer_norm_kept(&workspace(), &tensor(2, 3), &[1.0; 3], &[0.0; 4], 1e-5);
+    layer_norm_grad_of_other_rows: layer_norm_grad(&workspace(), &mut tensor(2, 3), &kept(3, 3), &[1.0; 3]);
+    layer_norm_grad_scale: layer_norm_grad(&workspace(), &mut tensor(2, 3), &kept(2, 3), &[1.0; 4]);
+    affine_grad_of_other_rows: layer_norm_affine_grad(&tensor(2, 3), &kept(3, 3), &mut [0.0; 3], &mut [0.0; 3]);
+    affine_grad_bias: layer_norm_affine_grad(&tensor(2, 3), &kept(2, 3), &mut [0.0; 3], &mut [0.0; 2]);
+
+    heads_that_do_not_divide:
+        attention(&workspace(), &tensor(5, 3), &tensor(5, 3), &tensor(5, 3), TWO, &two_and_three());
+    attention_of_more_rows_than_segments:
+        attention(&workspace(), &tensor(6, 4), &tensor(6, 4), &tensor(6, 4), TWO, &two_and_three());
+    attention_of_more_keys: attention(&workspace(), &tensor(5, 4), &tensor(6, 4), &tensor(5, 4), TWO, &two_and_three());
+    attention_of_wider_values:
+        attention(&workspace(), &tensor(5, 4), &tensor(5, 4), &tensor(5, 6), TWO, &two_and_three());
+    attention_grad_of_more_rows:
+        attention_grad(&workspace(), &tensor(6, 4), [&tensor(5, 4); 3], TWO, &two_and_three());
+    attention_grad_of_wider_inputs:
+        attention_grad(&workspace(), &tensor(5, 4), [&tensor(5, 6); 3], TWO, &two_and_three());
+
+    gather_outside_the_table: gather(&workspace(), &[0.0; 6], 2, &[0, 3], None);
+    gather_outside_the_table_onto: gather(&workspace(), &[0.0; 6], 2, &[0, 3], Some(tensor(2, 2)));
+    gather_onto_other_rows: gather(&workspace(), &[0.0; 6], 2, &[0, 1], Some(tensor(3, 2)));
+    scatter_outside_the_table: scatter_add(&tensor(2, 2), &[0, 3], &mut [0.0; 6]);
+    scatter_of_other_rows: scatter_add(&tensor(2, 2), &[0], &mut [0.0; 6]);
+
+    mean_of_other_rows: mean_rows(&workspace(), &tensor(6, 2), &two_and_three());
+    mean_grad_of_other_examples: mean_rows_grad(&workspace(), &tensor(3, 2), &two_and_three());
+    first_of_other_rows: first_rows(&workspace(), &tensor(6, 2), &two_and_three());
+    first_of_no_rows: first_rows(&workspace(), &tensor(5, 2), &Segments::from_lengths([2, 0, 3]));
+    first_grad_of_other_examples: first_rows_grad(&workspace(), &tensor(3, 2), &two_and_three());
+    first_grad_of_no_rows: first_rows_grad(&workspace(), &tensor(3, 2), &Segments::from_lengths([2, 0, 3]));
+    prepend_to_other_rows: prepend_row(&workspace(), &tensor(6, 2), &[0.0; 2], &two_and_three());
+    prepend_grad_of_other_rows: prepend_row_grad(&workspace(), &tensor(6, 2), &two_and_three(), &mut [0.0; 2]);
+    prepend_grad_of_a_shorter_row: prepend_row_grad(&workspace(), &tensor(7, 2), &two_and_three(), &mut [0.0; 1]);
+
+    patches_that_do_not_divide: patches(&workspace(), &[0.0; 24], [1, 1, 4, 6], 4);
+    patches_of_too_few_pixels: patches(&workspace(), &[0.0; 23], [1, 1, 4, 6], 2);
+
+    a_label_that_is_no_class: cross_entropy(&workspace(), &tensor(2, 3), &[0, 3], 0.0);
+    a_label_too_few: cross_entropy(&workspace(), &tensor(2, 3), &[0], 0.0);
+
+    adamw_of_a_longer_gradient:
+        adamw(&workspace(), &mut [0.0; 3], &[0.0; 4], 1.0, [&mut [0.0; 3], &mut [0.0; 3]], ADAM);
+    adamw_of_a_shorter_state: adamw(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, [&mut [0.0; 3], &mut [0.0; 2]], ADAM);
+    momentum_of_a_longer_gradient:
+        momentum(&workspace(), &mut [0.0; 3], &[0.0; 4], 1.0, &mut [0.0; 3], [0.1, 0.9, 0.0]);
+    momentum_of_a_longer_state: momentum(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, &mut [0.0; 4], [0.1, 0.9, 0.0]);
+    add_into_of_a_longer_base: add_into(&workspace(), &mut [0.0; 3], &[0.0; 4], &[0.0; 3]);
+    add_into_of_a_shorter_delta: add_into(&workspace(), &mut [0.0; 3], &[0.0; 3], &[0.0; 2]);
+}
