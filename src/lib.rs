@@ -1,20 +1,83 @@
+//! One frozen base model, many tasks, on the device itself.
+//!
+//! TAPS (Task Adaptive Parameter Sharing, arXiv 2203.16708) fine-tunes a pretrained network by changing
+//! a few of its layers: W = W̄ + I(s) δ. So a task is a handful of layer deltas and a head, and everything
+//! else is shared.
+//!
+//! # Principles
+//! 1. **The base is never copied.** It is mapped once; inference and training read it in place.
+//! 2. **A switch is a pointer.** Nothing is merged, allocated or locked when the task changes, and a
+//!    forward pass keeps the task it started with.
+//! 3. **All or nothing.** An adapter whose every entry does not land on the tensor it was made for is
+//!    refused, with the reason; what was running goes on.
+//! 4. **What trains is what runs.** A network is written once against [`runtime::Ops`]; one implementation
+//!    evaluates it, another records it for the backward pass, over the same kernels.
+//!
+//! # Modules
+//! Each imports only those above it; `train` and `models` do not import each other.
+//!
+//! | module | what it is for | depends on |
+//! |---|---|---|
+//! | [`format`] | adapter files: `no_std`, never allocates | |
+//! | [`base`] | the mapped base and its tensor index | `format` |
+//! | [`kernels`] | arithmetic on the CPU, forward and backward | |
+//! | [`runtime`] | tasks, the switch, the forward pass | `format`, `base`, `kernels` |
+//! | [`train`] | TAPS fine-tuning | `runtime` and above |
+//! | [`models`] | networks: BERT, ViT | `runtime` and above |
+//! | [`data`] | labelled texts and images | `runtime` and above |
+//! | [`cli`] | the `taps` command | all |
+//!
+//! # Use
+//! ```no_run
+//! use taps::{Base, Model, Runtime};
+//! # fn input() -> taps::Input { unimplemented!() }
+//!
+//! let base = Base::open("minilm")?;
+//! let model = Model::open(&base)?;
+//! let runtime = Runtime::new(base, model);
+//! let banking = runtime.load("banking.taps")?;
+//! runtime.switch(&banking);
+//! let prediction = runtime.predict(&input())?;
+//! println!("{}: {}", prediction.task().labels().len(), prediction.label(0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![cfg_attr(not(any(feature = "runtime", test)), no_std)]
-//! One frozen base model, many tasks.
 
 pub mod format;
 
 #[cfg(feature = "runtime")]
 pub mod base;
+
 #[cfg(feature = "runtime")]
 pub mod kernels;
+
 #[cfg(feature = "runtime")]
 pub mod runtime;
 
-#[cfg(feature = "runtime")]
-pub mod models;
 #[cfg(feature = "train")]
 pub mod train;
+
+#[cfg(feature = "runtime")]
+pub mod models;
+
 #[cfg(feature = "data")]
 pub mod data;
+
 #[cfg(feature = "cli")]
 pub mod cli;
+
+pub use format::{Adapter, Digest, Encoding};
+
+#[cfg(feature = "runtime")]
+pub use {
+    base::Base,
+    models::Model,
+    runtime::{Examples, Input, Network, Prediction, Runtime, Task},
+};
+
+#[cfg(feature = "train")]
+pub use train::{Config, fine_tune};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,6 +1,7 @@
 //! Which files make up a base: one safetensors file, or a folder in Hugging Face layout.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -49,7 +50,7 @@ fn shards(folder: &Path, index: &Path) -> Result<(Vec<PathBuf>, BTreeMap<String,
     let mut weights: Vec<PathBuf> = Vec::new();
     let mut listed = BTreeMap::new();
     for (tensor, file) in map {
-        let name = file.as_str().filter(|name| Path::new(name).components().count() == 1 && !name.starts_with('.'));
+        let name = file.as_str().filter(|name| Path::new(name).file_name() == Some(OsStr::new(name)));
         let name = name.ok_or_else(|| malformed(format!("tensor {tensor}: {file} is not the name of a file in this folder")))?;
         let path = folder.join(name);
         let number = weights.iter().position(|known| *known == path).unwrap_or_else(|| {

@@ -56,7 +56,9 @@ impl AdapterFile {
     pub fn head(mut self, features: usize, labels: &[&str], seed: u64) -> Self {
         self.labels = labels.iter().map(|&label| label.to_owned()).collect();
         let mut numbers = Numbers(seed);
-        for (name, shape) in [("classifier.weight", vec![labels.len(), features]), ("classifier.bias", vec![labels.len()])] {
+        for (name, shape) in
+            [("classifier.weight", vec![labels.len(), features]), ("classifier.bias", vec![labels.len()])]
+        {
             let values = numbers.take(shape.iter().product(), 1.0);
             let (role, encoding) = (Role::Replacement, Encoding::F32);
             self.tensors.push(Piece { name: name.to_owned(), role, encoding, shape, base: None, values });

@@ -57,7 +57,9 @@ impl Sizes {
         layer("embeddings.LayerNorm".to_owned(), &[hidden]);
         for number in 0..self.layers {
             let mut layer = |name: &str, shape: &[usize]| layer(format!("encoder.layer.{number}.{name}"), shape);
-            for square in ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"] {
+            for square in
+                ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"]
+            {
                 layer(square, &[hidden, hidden]);
             }
             layer("attention.output.LayerNorm", &[hidden]);
@@ -175,9 +177,9 @@ impl Weights {
     pub fn write(&self, path: &Path, dtype: Dtype, holds: impl Fn(usize) -> bool) {
         let chosen = self.tensors.iter().enumerate().filter(|(number, _)| holds(*number));
         let bytes: Vec<_> = chosen.map(|(_, (name, (shape, values)))| (name, shape, encode(dtype, values))).collect();
-        let views = bytes.iter().map(|(name, shape, bytes)| {
-            (name.to_string(), TensorView::new(dtype, shape.to_vec(), bytes).unwrap())
-        });
+        let views = bytes
+            .iter()
+            .map(|(name, shape, bytes)| (name.to_string(), TensorView::new(dtype, shape.to_vec(), bytes).unwrap()));
         serialize_to_file(views, None, path).unwrap();
     }
 }

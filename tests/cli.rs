@@ -1,0 +1,160 @@
+//! The command as a person or a script meets it.
+#![cfg(feature = "cli")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const BASE: &str = "adapters/digits/base";
+const DIGITS: &str = "adapters/digits/data/digits-images-idx3-ubyte";
+
+fn taps(args: &[&str]) -> Output {
+    let root = env!("CARGO_MANIFEST_DIR");
+    Command::new(env!("CARGO_BIN_EXE_taps")).args(args).current_dir(root).stdin(Stdio::null()).output().unwrap()
+}
+
+fn json(args: &[&str]) -> Value {
+    let output = taps(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout")
+}
+
+/// Exit code and stderr of a command that fails.
+fn failure(args: &[&str]) -> (i32, String) {
+    let output = taps(args);
+    assert!(output.stdout.is_empty(), "{args:?} printed {}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn train<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["train", "--base", BASE, "--data", DIGITS, "--task", "digits", "--out", out.to_str().unwrap()];
+    args.extend(["--json", "--threads", "1", "--epochs", "1", "--max-active-layers", "2"]);
+    args.extend(more);
+    args
+}
+
+#[test]
+fn the_demo_serves_three_tasks_and_reloads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = json(&["demo", "--json", "--out", folder.path().to_str().unwrap()]);
+    let tasks = report["tasks"].as_array().unwrap();
+    assert_eq!(tasks.len(), 3);
+    for task in tasks {
+        let (name, accuracy) = (task["task"].as_str().unwrap(), task["accuracy"].as_f64().unwrap());
+        let base = task["base_accuracy"].as_f64().unwrap_or(0.34);
+        assert!(accuracy > 0.75 && accuracy > base + 0.3, "{name}: {accuracy} after {base}");
+        let active = task["active_layers"].as_array().unwrap().len();
+        assert!((1..=4).contains(&active), "{name}: {active} active layers");
+        let file = folder.path().join(format!("{name}.taps"));
+        assert_eq!(std::fs::metadata(&file).unwrap().len(), task["bytes"].as_u64().unwrap());
+        assert!(json(&["verify", file.to_str().unwrap(), "--base", BASE, "--json"])["ok"].as_bool().unwrap());
+    }
+    assert_eq!(report["predictions_compared"], 1800);
+}
+
+#[test]
+fn shipped_adapters_belong_to_the_shipped_base() {
+    for name in ["rotated", "inverted", "strokes"] {
+        let file = format!("adapters/digits/{name}.taps");
+        assert!(json(&["verify", &file, "--base", BASE, "--json"])["ok"].as_bool().unwrap());
+        let card = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file.replace(".taps", ".md"))).unwrap();
+        let inspected = json(&["inspect", &file, "--json"]);
+        assert!(card.contains(&format!("- bytes: {}\n", inspected["bytes"])), "{card}");
+        assert!(card.contains(&format!("- active layers: {} of", inspected["active_layers"])), "{card}");
+    }
+}
+
+#[test]
+fn train_then_eval_inspect_and_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("digits.taps");
+    let adapter = out.to_str().unwrap();
+    let trained = json(&train(&out, &["--encoding", "int8"]));
+    let eval = json(&["eval", "--base", BASE, "--adapter", adapter, "--data", DIGITS, "--json"]);
+    let accuracy = eval["accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9 && accuracy <= 1.0);
+    assert_eq!(eval["correct"].as_f64().unwrap() / 1797.0, accuracy);
+    let inspected = json(&["inspect", adapter, "--base", BASE, "--json"]);
+    let active = trained["active_layers"].as_array().unwrap();
+    assert_eq!(inspected["active_layers"], active.len());
+    assert!(active.len() <= 2);
+    let int8 = inspected["entries"].as_array().unwrap().iter().filter(|entry| entry["encoding"] == "int8").count();
+    assert_eq!(int8, active.len());
+    let text = String::from_utf8(taps(&["inspect", adapter, "--base", BASE]).stdout).unwrap();
+    let picture = text.lines().find(|line| line.starts_with("layers")).unwrap();
+    assert_eq!(picture.matches('■').count(), active.len());
+    assert_eq!(picture.matches(['■', '·']).count(), 25);
+
+    let image = folder.path().join("dark.png");
+    image::GrayImage::new(8, 8).save(&image).unwrap();
+    let predicted = json(&["predict", "--base", BASE, "--adapter", adapter, "--json", image.to_str().unwrap()]);
+    assert_eq!(predicted["predictions"][0]["task"], "digits");
+    assert!(predicted["predictions"][0]["probability"].as_f64().unwrap() > 0.1);
+}
+
+#[test]
+fn one_thread_and_one_seed_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["a.taps", "b.taps", "c.taps"].map(|name| folder.path().join(name));
+    for (file, seed) in files.iter().zip(["1", "1", "2"]) {
+        json(&train(file, &["--seed", seed]));
+    }
+    let bytes = files.map(|file| std::fs::read(file).unwrap());
+    assert_eq!(bytes[0], bytes[1]);
+    assert_ne!(bytes[0], bytes[2]);
+}
+
+#[test]
+fn wrong_use_is_2_and_failure_is_1() {
+    assert_eq!(failure(&["train"]).0, 2);
+    assert_eq!(failure(&["predict", "--base", BASE, "--nonsense"]).0, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let (code, message) = failure(&train(&folder.path().join("none/x.taps"), &[]));
+    assert_eq!((code, message.contains("there is no folder")), (2, true), "{message}");
+    let (code, message) = failure(&train(&folder.path().join("x.taps"), &["--rate", "0"]));
+    assert_eq!((code, message.contains("learning rate is 0")), (2, true), "{message}");
+    let (code, message) = failure(&["eval", "--base", "no/such/base", "--data", DIGITS]);
+    assert_eq!((code, message.contains("no/such/base")), (1, true), "{message}");
+    let (code, message) = failure(&["demo", "--assets", "no/such/folder"]);
+    assert_eq!((code, message.contains("no/such/folder")), (2, true), "{message}");
+}
+
+#[test]
+fn a_damaged_adapter_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = folder.path().join("damaged.taps");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut bytes = std::fs::read(root.join("adapters/digits/rotated.taps")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, &bytes).unwrap();
+    for command in [vec!["verify"], vec!["inspect"], vec!["eval", "--base", BASE, "--data", DIGITS, "--adapter"]] {
+        let args: Vec<&str> = command.into_iter().chain([damaged.to_str().unwrap()]).collect();
+        let (code, message) = failure(&args);
+        assert_eq!(code, 1);
+        assert!(message.contains("damaged.taps") && message.contains("checksum"), "{message}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_a_whole_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("digits.taps");
+    let child = Command::new(env!("CARGO_BIN_EXE_taps"))
+        .args(["train", "--base", BASE, "--data", DIGITS, "--task", "digits", "--out", out.to_str().unwrap()])
+        .args(["--json", "--epochs", "100000"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["stopped"], true);
+    assert!(json(&["verify", out.to_str().unwrap(), "--base", BASE, "--json"])["ok"].as_bool().unwrap());
+}

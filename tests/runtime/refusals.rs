@@ -1,0 +1,182 @@
+//! Every reason to refuse an adapter, said with file, tensor and both sides; the running task stays.
+
+use std::path::Path;
+
+use taps::format::{self, Digest, Role};
+
+use super::*;
+use crate::common::adapter::{Piece, patch};
+
+/// A runtime with a task running, and a valid adapter to damage.
+struct Bench {
+    runtime: Runtime<Model>,
+    running: Arc<Task>,
+    scores: Vec<u32>,
+    adapter: AdapterFile,
+    _folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+        let runtime = open(&folder);
+        let running = AdapterFile::new(runtime.base(), "running").head(TINY.hidden, &["a", "b"], 11);
+        let running = runtime.load_bytes(&running.bytes(), "memory").unwrap();
+        runtime.switch(&running);
+        let scores = bits(&runtime.predict(&input()).unwrap());
+        let adapter = sentiment(runtime.base());
+        Self { runtime, running, scores, adapter, _folder: folder }
+    }
+
+    /// The error of loading these bytes, whose message must have all `parts`.
+    fn refuses(&self, bytes: &[u8], parts: &[&str]) -> Error {
+        let error = self.runtime.load_bytes(bytes, "spam.taps").unwrap_err();
+        let message = error.to_string();
+        for part in ["spam.taps"].iter().chain(parts) {
+            assert!(message.contains(part), "no {part:?} in {message:?}");
+        }
+        self.check_unchanged();
+        error
+    }
+
+    /// The error of an adapter after `change`.
+    fn refuses_changed(&self, change: impl Fn(&mut AdapterFile), parts: &[&str]) -> Error {
+        let mut adapter = self.adapter.clone();
+        change(&mut adapter);
+        self.refuses(&adapter.bytes(), parts)
+    }
+
+    fn check_unchanged(&self) {
+        assert!(Arc::ptr_eq(&self.runtime.pin(), &self.running));
+        assert_eq!(bits(&self.runtime.predict(&input()).unwrap()), self.scores);
+        assert!(self.runtime.load_bytes(&self.adapter.bytes(), "memory").is_ok(), "a valid one still loads");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let bench = Bench::new();
+    let error = bench.runtime.load("/nowhere/spam.taps").unwrap_err();
+    assert!(matches!(&error, Error::Io { path, .. } if path == Path::new("/nowhere/spam.taps")));
+    assert!(error.to_string().contains("/nowhere/spam.taps: "), "{error}");
+    bench.check_unchanged();
+}
+
+#[test]
+fn a_file_that_is_damaged_or_foreign() {
+    let bench = Bench::new();
+    let bytes = bench.adapter.bytes();
+    let format = |error| match error {
+        Error::Format { source, .. } => source,
+        other => panic!("{other}"),
+    };
+    let error = format(bench.refuses(&bytes[..bytes.len() - 1], &["not a usable adapter", "has"]));
+    assert!(matches!(error, format::Error::Length { .. }));
+    let error = format(bench.refuses(&bytes[..50], &["50 bytes are too few"]));
+    assert!(matches!(error, format::Error::TooShort { found: 50 }));
+    for at in [30, bytes.len() / 2, bytes.len() - 1] {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        let error = format(bench.refuses(&flipped, &["damaged"]));
+        assert!(matches!(error, format::Error::Checksum { .. }), "byte {at}");
+    }
+    let foreign = std::fs::read(bench.runtime.base().folder().join("model.safetensors")).unwrap();
+    assert!(matches!(format(bench.refuses(&foreign, &["not an adapter"])), format::Error::Magic { .. }));
+
+    let path = bench.runtime.base().folder().join("short.taps");
+    std::fs::write(&path, &bytes[..200]).unwrap();
+    let error = bench.runtime.load(&path).unwrap_err();
+    assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+}
+
+#[test]
+fn an_adapter_for_another_architecture_or_base() {
+    let bench = Bench::new();
+    let error = bench.refuses_changed(|adapter| adapter.architecture = "vit".to_owned(), &["vit", "bert"]);
+    assert!(matches!(error, Error::WrongArchitecture { .. }));
+
+    let other = Digest::of(b"another index");
+    let ours = bench.runtime.base().fingerprint();
+    let error = bench.refuses_changed(|adapter| adapter.base = other, &[&other.to_string(), &ours.to_string()]);
+    assert!(matches!(error, Error::WrongBase { .. }));
+    let wider = open(&Weights::bert(common::base::Sizes { vocab: 41, ..TINY }, 1).folder(Dtype::F32));
+    let error = bench.refuses(&sentiment(wider.base()).bytes(), &[&wider.base().fingerprint().to_string()]);
+    assert!(matches!(error, Error::WrongBase { .. }), "a base of other shapes has another index");
+}
+
+#[test]
+fn an_adapter_for_other_weights_of_the_same_index() {
+    let bench = Bench::new();
+    let other = open(&Weights::bert(TINY, 2).folder(Dtype::F32));
+    assert_eq!(other.base().fingerprint(), bench.runtime.base().fingerprint());
+    let digest = |runtime: &Runtime<Model>| runtime.base().digest(runtime.base().find(QUERY).unwrap()).to_string();
+    let bytes = AdapterFile::new(other.base(), "other").delta(other.base(), QUERY, Encoding::F32, 1).bytes();
+    let error = bench.refuses(&bytes, &[QUERY, &digest(&other), &digest(&bench.runtime)]);
+    assert!(matches!(error, Error::WrongDigest { .. }));
+
+    let claims = |adapter: &mut AdapterFile| adapter.tensor("classifier.weight").base = Some(Digest::of(b"a head"));
+    let error = bench.refuses_changed(claims, &["classifier.weight", "none, since it lacks the tensor"]);
+    assert!(matches!(error, Error::WrongDigest { .. }));
+}
+
+#[test]
+fn a_tensor_the_network_does_not_have() {
+    let bench = Bench::new();
+    let rename = |adapter: &mut AdapterFile| adapter.tensor(QUERY).name = "encoder.layer.7.dense.weight".to_owned();
+    let error = bench.refuses_changed(rename, &["encoder.layer.7.dense.weight", "Delta"]);
+    assert!(matches!(error, Error::UnknownTensor { role: Role::Delta, .. }));
+    let statistics = |adapter: &mut AdapterFile| adapter.tensor("classifier.bias").role = Role::Statistics;
+    let error = bench.refuses_changed(statistics, &["classifier.bias", "Statistics"]);
+    assert!(matches!(error, Error::UnknownTensor { role: Role::Statistics, .. }));
+}
+
+#[test]
+fn a_tensor_of_another_shape() {
+    let bench = Bench::new();
+    let reshape = |name: &'static str, shape: &'static [usize]| {
+        move |adapter: &mut AdapterFile| {
+            let tensor = adapter.tensor(name);
+            tensor.shape = shape.to_vec();
+            tensor.values.resize(shape.iter().product(), 0.5);
+        }
+    };
+    let error = bench.refuses_changed(reshape(QUERY, &[8, 32]), &[QUERY, "[8, 32]", "[16, 16]"]);
+    assert!(matches!(error, Error::WrongShape { .. }));
+    let error = bench.refuses_changed(reshape(QUERY, &[2, 8, 16]), &["[2, 8, 16]", "[16, 16]"]);
+    assert!(matches!(error, Error::WrongShape { .. }));
+    let narrow = reshape("classifier.weight", &[3, 15]);
+    let error = bench.refuses_changed(narrow, &["classifier.weight", "[3, 15]", "[classes, 16]"]);
+    assert!(matches!(error, Error::WrongShape { .. }));
+}
+
+#[test]
+fn values_that_are_no_numbers() {
+    let bench = Bench::new();
+    let name = "encoder.layer.1.output.dense.bias";
+    let mut bytes = bench.adapter.bytes();
+    patch(&mut bytes, name, 4 * 3, &f32::NAN.to_le_bytes());
+    let error = bench.refuses(&bytes, &[name, "element 3 is not finite"]);
+    assert!(matches!(error, Error::Values { source: format::Error::NotFinite { element: 3, .. }, .. }));
+    let mut bytes = bench.adapter.bytes();
+    patch(&mut bytes, QUERY, 0, &(-1f32).to_le_bytes());
+    let error = bench.refuses(&bytes, &[QUERY, "scale of row 0"]);
+    assert!(matches!(error, Error::Values { source: format::Error::Scale { row: 0, .. }, .. }));
+}
+
+#[test]
+fn labels_that_do_not_fit_the_head() {
+    let bench = Bench::new();
+    let error = bench.refuses_changed(|adapter| adapter.labels.truncate(2), &["2 labels", "3 classes"]);
+    assert!(matches!(error, Error::Labels { labels: 2, classes: 3, .. }));
+    let error = bench.refuses_changed(|adapter| adapter.labels.clear(), &["0 labels", "3 classes"]);
+    assert!(matches!(error, Error::Labels { .. }), "a head without labels");
+    let no_head = |adapter: &mut AdapterFile| adapter.tensors.retain(|piece| !piece.name.starts_with("classifier"));
+    let error = bench.refuses_changed(no_head, &["3 labels", "0 classes"]);
+    assert!(matches!(error, Error::Labels { .. }), "labels without a head");
+    let bias = |adapter: &mut AdapterFile| {
+        let bias = adapter.tensor("classifier.bias");
+        *bias = Piece { shape: vec![2], values: vec![0.0; 2], ..bias.clone() };
+    };
+    let error = bench.refuses_changed(bias, &["2 labels", "3 classes"]);
+    assert!(matches!(error, Error::Labels { .. }), "a bias of other classes than the weight");
+}
