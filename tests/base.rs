@@ -59,7 +59,7 @@ fn a_shard_index_that_is_not_that_of_the_shards() {
     let (one, two) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
     let listed = [one, two].map(|file| format!(r#""{name}":"{file}""#)).into_iter().find(|line| index.contains(line));
     let listed = listed.expect("listed in one of them");
-    let mut refuse = |changed: String, parts: &[&str]| {
+    let refuse = |changed: String, parts: &[&str]| {
         assert_ne!(changed, index);
         write(&path, changed).unwrap();
         let error = refused(folder.path(), parts);

@@ -58,7 +58,8 @@ fn shipped_adapters_belong_to_the_shipped_base() {
     for name in ["rotated", "inverted", "strokes"] {
         let file = format!("adapters/digits/{name}.taps");
         assert!(json(&["verify", &file, "--base", BASE, "--json"])["ok"].as_bool().unwrap());
-        let card = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file.replace(".taps", ".md"))).unwrap();
+        let card =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file.replace(".taps", ".md"))).unwrap();
         let inspected = json(&["inspect", &file, "--json"]);
         assert!(card.contains(&format!("- bytes: {}\n", inspected["bytes"])), "{card}");
         assert!(card.contains(&format!("- active layers: {} of", inspected["active_layers"])), "{card}");

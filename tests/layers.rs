@@ -77,7 +77,7 @@ impl Source {
         product
     }
 
-    /// Top-level modules that the code names, with the line.
+    /// What the code takes from the root of the crate, with the line: modules, and nothing by a shorter way.
     fn imports(&self) -> Vec<(usize, String)> {
         let code: Vec<(usize, &str)> = self.code().collect();
         let depth = self.path.trim_end_matches("/mod.rs").matches('/').count();
@@ -93,8 +93,9 @@ impl Source {
                         whole.split("};").next().unwrap_or_default().to_owned()
                     });
                     let paths = top_level(group.as_deref().unwrap_or(after), group.is_some());
-                    let known = paths.into_iter().filter(|name| LAYERS.iter().any(|(layer, _)| layer == name));
-                    imports.extend(known.map(|name| (number, name)));
+                    let known = |name: &String| LAYERS.iter().any(|(layer, _)| layer == name);
+                    let counts = |name: &String| known(name) || (root == "crate::" && !name.is_empty());
+                    imports.extend(paths.into_iter().filter(counts).map(|name| (number, name)));
                 }
             }
         }

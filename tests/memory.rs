@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::fs::File;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -43,7 +44,7 @@ fn minilm() -> Option<PathBuf> {
 fn open(folder: &Path) -> Runtime<Model> {
     let base = Base::open(folder).unwrap();
     let model = Model::open(&base).unwrap();
-    Runtime::new(base, model).with_threads(2)
+    Runtime::new(base, model).with_threads(1)
 }
 
 fn input() -> Input {
@@ -62,25 +63,46 @@ fn adapter(runtime: &Runtime<Model>, number: u64, encoding: Encoding) -> Adapter
 fn assert_clean(file: &Path, when: &str) {
     let mapped = common::process::mapped(file);
     assert!(mapped.size as u64 >= std::fs::metadata(file).unwrap().len(), "the base is mapped {when}: {mapped:?}");
-    assert_eq!(mapped.private_dirty, 0, "private copies of the base's pages {when}");
+    assert_eq!((mapped.private_dirty, mapped.anonymous), (0, 0), "private pages of the base {when}: {mapped:?}");
 }
 
 #[cfg(not(target_os = "linux"))]
 fn assert_clean(_: &Path, _: &str) {}
 
+/// A product over another base: at the first of each thread, faer reserves scratch by the size of the
+/// processor's caches, whatever the base.
+fn reserve_scratch() {
+    let sizes = Sizes { vocab: 100, hidden: 128, inner: 512, layers: 1, positions: 64 };
+    let folder = Weights::bert(sizes, 1).folder(Dtype::F32);
+    open(folder.path()).predict(&input()).expect_err("a base without a head");
+}
+
+#[cfg(target_os = "linux")]
+use common::process::anonymous;
+#[cfg(not(target_os = "linux"))]
+fn anonymous() -> usize {
+    0
+}
+
 /// The base stays in its file, and tasks cost what they say they own.
 fn costs_only_what_tasks_own(folder: &Path) {
     let file = folder.join("model.safetensors");
-    let mut opened = None;
+    reserve_scratch();
+    let (mut opened, before) = (None, anonymous());
     let block = largest(|| {
         let runtime = open(folder);
         runtime.predict(&input()).expect_err("a base without a head, whose forward pass ends at it");
         opened = Some(runtime);
     });
-    let runtime = opened.unwrap();
+    let (runtime, touched) = (opened.unwrap(), anonymous().saturating_sub(before));
     let table = runtime.base().tensor(runtime.base().find(WORDS).unwrap()).bytes.len();
-    println!("{}: base {} bytes, largest block {block} bytes", folder.display(), runtime.base().bytes());
+    println!(
+        "{}: base {} bytes, largest block {block} bytes, {touched} bytes touched",
+        folder.display(),
+        runtime.base().bytes()
+    );
     assert!(block < table, "a block of {block} bytes beside a table of {table}");
+    assert!(touched < table / 2, "{touched} bytes of memory beside a table of {table}");
     let matrix = 4 * runtime.network().layout().features().pow(2);
     assert!(block < matrix, "a block of {block} bytes, and the smallest matrix has {matrix}");
     assert_clean(&file, "after a forward pass");
@@ -116,7 +138,10 @@ fn costs_only_what_tasks_own(folder: &Path) {
 fn a_base_stays_in_its_file() {
     let _alone = alone();
     assert!(LARGE.bytes() > 60_000_000);
-    let folder = Weights::bert(LARGE, 1).folder(Dtype::F32);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    Weights::bert(LARGE, 1).write_folder(folder.path(), Dtype::F32);
+    let file = File::open(folder.path().join("model.safetensors")).unwrap();
+    file.sync_all().expect("pages that wait to be written would count as dirty");
     costs_only_what_tasks_own(folder.path());
 }
 

@@ -57,7 +57,7 @@ fn bits(prediction: &Prediction) -> Vec<u32> {
 
 /// What each task gives for each input when nothing else runs.
 fn expected(runtime: &Runtime<Model>, tasks: &[Arc<Task>]) -> Vec<Vec<Vec<u32>>> {
-    let of = |task: &Arc<Task>, input| bits(&runtime.predict_as(task.clone(), input).unwrap());
+    let of = |task: &Arc<Task>, input: &Input| bits(&runtime.predict_as(task.clone(), input).unwrap());
     let all: Vec<Vec<_>> = tasks.iter().map(|task| inputs().iter().map(|input| of(task, input)).collect()).collect();
     let mut distinct: Vec<_> = all.iter().flatten().collect();
     distinct.sort();
@@ -120,7 +120,7 @@ fn stress(folder: &tempfile::TempDir) -> (usize, usize) {
         let loader = scope.spawn(|| load_and_drop(&runtime, &expected, &done));
         for number in 0..SWITCHES {
             drop(runtime.switch(&tasks[number % tasks.len()]));
-            if number % 64 == 0 {
+            if number % 61 == 0 {
                 yield_now();
             }
         }

@@ -97,7 +97,11 @@ fn follow(run: &Run) {
             adapted.cap(cap);
         }
         let found: Vec<&Gate> = adapted.gated().map(|(_, gate)| gate).collect();
-        assert_near(&found.iter().map(|gate| gate.score()).collect::<Vec<_>>(), &scores[step * 3..][..3], &what("scores"));
+        assert_near(
+            &found.iter().map(|gate| gate.score()).collect::<Vec<_>>(),
+            &scores[step * 3..][..3],
+            &what("scores"),
+        );
         let open: Vec<f32> = found.iter().map(|gate| f32::from(u8::from(gate.is_open()))).collect();
         assert_eq!(open, gates[step * 3..][..3], "{}", what("gates"));
         closed += open.iter().filter(|&&open| open == 0.0).count();
@@ -105,7 +109,11 @@ fn follow(run: &Run) {
             for (part, suffix) in [(Part::Weight, "weight"), (Part::Bias, "bias")] {
                 let delta = adapted.delta(id, part).unwrap();
                 let expected = of(&format!("delta.{name}.{suffix}"));
-                assert_near(delta, &expected[step * delta.len()..][..delta.len()], &what(&format!("delta {name}.{suffix}")));
+                assert_near(
+                    delta,
+                    &expected[step * delta.len()..][..delta.len()],
+                    &what(&format!("delta {name}.{suffix}")),
+                );
             }
         }
     }

@@ -51,7 +51,8 @@ fn shards(folder: &Path, index: &Path) -> Result<(Vec<PathBuf>, BTreeMap<String,
     let mut listed = BTreeMap::new();
     for (tensor, file) in map {
         let name = file.as_str().filter(|name| Path::new(name).file_name() == Some(OsStr::new(name)));
-        let name = name.ok_or_else(|| malformed(format!("tensor {tensor}: {file} is not the name of a file in this folder")))?;
+        let name =
+            name.ok_or_else(|| malformed(format!("tensor {tensor}: {file} is not the name of a file in this folder")))?;
         let path = folder.join(name);
         let number = weights.iter().position(|known| *known == path).unwrap_or_else(|| {
             weights.push(path);
@@ -90,7 +91,9 @@ impl Files {
             }
         }
         match tensors.iter().find(|entry| !listed.contains_key(&entry.name)) {
-            Some(entry) => wrong(format!("tensor {} of {} is not listed", entry.name, self.weights[entry.file].display())),
+            Some(entry) => {
+                wrong(format!("tensor {} of {} is not listed", entry.name, self.weights[entry.file].display()))
+            }
             None => Ok(()),
         }
     }

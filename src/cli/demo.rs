@@ -51,18 +51,28 @@ struct Outcome {
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let base = args.assets.join("base");
     if !base.is_dir() {
-        let message = format!("there is no {}: run it in the repository, or name its adapters/digits by --assets", base.display());
+        let message = format!(
+            "there is no {}: run it in the repository, or name its adapters/digits by --assets",
+            base.display()
+        );
         return Err(Error::Usage(message));
     }
     let digits = Digits::open(&args.assets.join("data"))?;
     let session = Session::open(&BaseArgs { base: base.clone(), max_tokens: 1 })?;
-    let Some(spec) = session.image.clone() else { return Err(Error::Failed(format!("{} reads no images", base.display()))) };
+    let Some(spec) = session.image.clone() else {
+        return Err(Error::Failed(format!("{} reads no images", base.display())));
+    };
     mode.say(format_args!("base      {}", session.describe()));
     stop_on_ctrl_c();
     let runtime = session.runtime(mode.threads);
     let upright = digits.held_out(Scene::Upright, &spec)?;
     let accuracy = score(&runtime, runtime.base_task(), &upright, mode)?;
-    mode.say(format_args!("          {} on {} held-out digits {}\n", percent(accuracy), upright.len(), Scene::Upright.what()));
+    mode.say(format_args!(
+        "          {} on {} held-out digits {}\n",
+        percent(accuracy),
+        upright.len(),
+        Scene::Upright.what()
+    ));
     let mut outcomes = Vec::new();
     for scene in Scene::TASKS {
         let outcome = tune(&runtime, &digits, scene, &spec, args, mode)?;
@@ -110,7 +120,14 @@ fn config(args: &Args, threads: usize) -> Config {
     }
 }
 
-fn tune(runtime: &Runtime<Model>, digits: &Digits, scene: Scene, spec: &ImageSpec, args: &Args, mode: Mode) -> Result<Outcome, Error> {
+fn tune(
+    runtime: &Runtime<Model>,
+    digits: &Digits,
+    scene: Scene,
+    spec: &ImageSpec,
+    args: &Args,
+    mode: Mode,
+) -> Result<Outcome, Error> {
     let (train, held_out) = (digits.train(scene, args.examples, spec)?, digits.held_out(scene, spec)?);
     let base = match scene {
         Scene::Strokes => None,
@@ -133,7 +150,11 @@ fn show(outcome: &Outcome, runtime: &Runtime<Model>, mode: Mode) {
     let (tapped, size) = (layout.tapped().count(), bytes(outcome.adapter.len()));
     mode.say(format_args!("{:<9} {}, tuned in {:.1} s", outcome.scene.name(), outcome.scene.what(), outcome.seconds));
     mode.say(format_args!("          base {base}, adapter {}", percent(outcome.accuracy)));
-    mode.say(format_args!("          {}  {} of {tapped} layers, {size}\n", picture::cells(layout, &active), active.len()));
+    mode.say(format_args!(
+        "          {}  {} of {tapped} layers, {size}\n",
+        picture::cells(layout, &active),
+        active.len()
+    ));
 }
 
 impl Outcome {
@@ -205,7 +226,8 @@ fn compare(
     let mut compared = Compared { tasks: Vec::new(), predictions: 0 };
     for outcome in outcomes {
         let name = outcome.scene.name();
-        let (task, reloaded) = (runtime.load_bytes(&outcome.adapter, name)?, fresh.load(folder.join(format!("{name}.taps")))?);
+        let (task, reloaded) =
+            (runtime.load_bytes(&outcome.adapter, name)?, fresh.load(folder.join(format!("{name}.taps")))?);
         runtime.switch(&task);
         fresh.switch(&reloaded);
         let held_out = digits.held_out(outcome.scene, spec)?;

@@ -44,7 +44,11 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let seconds = started.elapsed().as_secs_f64();
     let (correct, all) = (score.correct, score.examples);
     let name = task.name();
-    mode.say(format_args!("{name}: accuracy {} ({correct} of {all}), loss {:.4}", percent(score.accuracy()), score.loss));
+    mode.say(format_args!(
+        "{name}: accuracy {} ({correct} of {all}), loss {:.4}",
+        percent(score.accuracy()),
+        score.loss
+    ));
     mode.result(&json!({
         "task": name,
         "accuracy": f64::from(score.correct as u32) / f64::from(score.examples.max(1) as u32),

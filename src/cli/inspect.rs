@@ -58,7 +58,8 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         summary.examples, summary.steps, summary.lambda, summary.tau, summary.seed
     ));
     if let Some((_, model)) = &base {
-        let mut active: Vec<_> = adapter.entries().filter_map(|entry| model.layout().find(entry.name)).map(|found| found.0).collect();
+        let mut active: Vec<_> =
+            adapter.entries().filter_map(|entry| model.layout().find(entry.name)).map(|found| found.0).collect();
         active.retain(|&id| model.layout().layer(id).kind == LayerKind::Linear);
         mode.say(format_args!("layers        {}", picture::cells(model.layout(), &active)));
     }

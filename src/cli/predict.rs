@@ -14,7 +14,9 @@ use crate::kernels::Segments;
 use crate::runtime::{Input, Runtime, Tokens, Weights};
 
 #[derive(ClapArgs)]
-#[command(after_help = "Examples:\n  taps predict --base minilm/ --adapter banking.taps \"where is my card?\"\n  taps predict --base minilm/ --adapter banking.taps --adapter mood.taps < lines.txt")]
+#[command(
+    after_help = "Examples:\n  taps predict --base minilm/ --adapter banking.taps \"where is my card?\"\n  taps predict --base minilm/ --adapter banking.taps --adapter mood.taps < lines.txt"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     base: BaseArgs,

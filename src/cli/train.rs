@@ -14,7 +14,9 @@ use crate::runtime::{Examples, Network, write_atomically};
 use crate::train::{Config, Method, Norms, Optimizer, Select, fine_tune};
 
 #[derive(ClapArgs)]
-#[command(after_help = "Example:\n  taps train --base minilm/ --data train.csv --task banking --max-active-layers 4 --out banking.taps")]
+#[command(
+    after_help = "Example:\n  taps train --base minilm/ --data train.csv --task banking --max-active-layers 4 --out banking.taps"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     base: BaseArgs,
@@ -186,7 +188,11 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     mode.say(format_args!("layers  {}", picture::cells(layout, &active)));
     names.iter().for_each(|name| mode.say(format_args!("        {name}")));
     let (head, best) = (tuned.head_alone, tuned.validation);
-    mode.say(format_args!("score   {} on held-out examples, {} with the head alone", percent(best.accuracy()), percent(head.accuracy())));
+    mode.say(format_args!(
+        "score   {} on held-out examples, {} with the head alone",
+        percent(best.accuracy()),
+        percent(head.accuracy())
+    ));
     mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.len())));
     mode.result(&json!({
         "task": args.task,

@@ -12,7 +12,9 @@ use crate::models::Model;
 use crate::runtime::Task;
 
 #[derive(ClapArgs)]
-#[command(after_help = "Without --base the file alone is checked: structure, checksum and values.\nWith it, that every entry belongs to that base, and that no other tensor of the base was changed since.")]
+#[command(
+    after_help = "Without --base the file alone is checked: structure, checksum and values.\nWith it, that every entry belongs to that base, and that no other tensor of the base was changed since."
+)]
 pub(super) struct Args {
     /// Adapter file
     #[arg(value_name = "FILE")]

@@ -19,7 +19,14 @@ pub struct Heads {
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub fn attention(workspace: &Workspace, q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, segments: &Segments) -> Tensor {
+pub fn attention(
+    workspace: &Workspace,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: Heads,
+    segments: &Segments,
+) -> Tensor {
     let view = View::new(&[q, k, v], heads, segments);
     let mut context = workspace.tensor(q.rows(), q.cols());
     view.for_heads(workspace, [&mut context], |example, head, [out]| {

@@ -39,7 +39,13 @@ pub fn layer_norm(workspace: &Workspace, x: &Tensor, scale: &[f32], bias: &[f32]
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub fn layer_norm_kept(workspace: &Workspace, x: &Tensor, scale: &[f32], bias: &[f32], eps: f32) -> (Tensor, Normalized) {
+pub fn layer_norm_kept(
+    workspace: &Workspace,
+    x: &Tensor,
+    scale: &[f32],
+    bias: &[f32],
+    eps: f32,
+) -> (Tensor, Normalized) {
     let (rows, cols) = (x.rows(), x.cols());
     assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
     let mut inverse_deviation = workspace.tensor(rows, 1);
@@ -125,7 +131,9 @@ pub fn layer_norm_affine_grad(dy: &Tensor, normalized: &Normalized, scale_grad: 
     assert_eq!((scale_grad.len(), bias_grad.len(), dy.len()), (cols, cols, normalized.values.len()));
     vectorize(|| {
         for (dy, values) in dy.chunks_exact(cols).zip(normalized.values.chunks_exact(cols)) {
-            for (((dy, value), scale), bias) in dy.iter().zip(values).zip(scale_grad.iter_mut()).zip(bias_grad.iter_mut()) {
+            for (((dy, value), scale), bias) in
+                dy.iter().zip(values).zip(scale_grad.iter_mut()).zip(bias_grad.iter_mut())
+            {
                 *scale += dy * value;
                 *bias += dy;
             }

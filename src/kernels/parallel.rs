@@ -24,8 +24,5 @@ pub(super) fn for_rows<T: Send>(
         return body(0, values);
     }
     let rows_each = rows.div_ceil(parts);
-    values
-        .par_chunks_mut(rows_each * cols)
-        .enumerate()
-        .for_each(|(part, values)| body(part * rows_each, values));
+    values.par_chunks_mut(rows_each * cols).enumerate().for_each(|(part, values)| body(part * rows_each, values));
 }

@@ -22,7 +22,9 @@ pub enum Error {
     #[error("{origin}: made for another base: its tensor index is {adapter}, that of the open base {base}")]
     WrongBase { origin: String, adapter: Digest, base: Digest },
 
-    #[error("{origin}: tensor {tensor}: made for other weights: the base tensor had digest {adapter} and now has {base}")]
+    #[error(
+        "{origin}: tensor {tensor}: made for other weights: the base tensor had digest {adapter} and now has {base}"
+    )]
     WrongDigest { origin: String, tensor: String, adapter: Digest, base: String },
 
     #[error("{origin}: tensor {tensor} ({role:?}): the network has no such tensor to put it on")]

@@ -49,7 +49,14 @@ pub trait Ops {
     fn add(&mut self, x: Self::Value, y: &Self::Value) -> Self::Value;
 
     /// softmax(q kᵀ / √d) v within each example, for each head.
-    fn attention(&mut self, q: Self::Value, k: Self::Value, v: Self::Value, heads: Heads, segments: &Segments) -> Self::Value;
+    fn attention(
+        &mut self,
+        q: Self::Value,
+        k: Self::Value,
+        v: Self::Value,
+        heads: Heads,
+        segments: &Segments,
+    ) -> Self::Value;
 
     /// Mean of the rows of each example: `[examples, features]`.
     fn mean_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value;

@@ -94,7 +94,9 @@ impl Task {
         if !fits {
             let expected = match free {
                 0 => format!("{:?}", param.shape),
-                _ => format!("[classes{}]", param.shape[1..].iter().map(|size| format!(", {size}")).collect::<String>()),
+                _ => {
+                    format!("[classes{}]", param.shape[1..].iter().map(|size| format!(", {size}")).collect::<String>())
+                }
             };
             return Err(Error::WrongShape { origin: origin(), tensor: tensor(), expected, found: dims.to_vec() });
         }

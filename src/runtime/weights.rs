@@ -29,7 +29,13 @@ pub trait Weights: Sync {
     ///
     /// # Errors
     /// If an index is outside the table.
-    fn gather(&self, workspace: &Workspace, layer: LayerId, indices: &[u32], onto: Option<Tensor>) -> Result<Tensor, Error> {
+    fn gather(
+        &self,
+        workspace: &Workspace,
+        layer: LayerId,
+        indices: &[u32],
+        onto: Option<Tensor>,
+    ) -> Result<Tensor, Error> {
         let table = &self.layout().layer(layer).weight;
         let features = table.shape.last().copied().unwrap_or(1);
         let entries = table.elements() / features;

@@ -26,7 +26,12 @@ impl<W: Weights> Tape<'_, W> {
     ///
     /// # Errors
     /// If a layer's weights are missing, which the forward pass would have found.
-    pub fn backward(mut self, output: &Recorded, gradient: Tensor, sink: &mut dyn FnMut(LayerId, LayerGrad)) -> Result<(), Error> {
+    pub fn backward(
+        mut self,
+        output: &Recorded,
+        gradient: Tensor,
+        sink: &mut dyn FnMut(LayerId, LayerGrad),
+    ) -> Result<(), Error> {
         let mut gradients = Gradients((0..self.nodes.len()).map(|_| None).collect());
         gradients.flow(output.node, gradient);
         while let Some(node) = self.nodes.pop() {
@@ -103,8 +108,12 @@ impl<W: Weights> Tape<'_, W> {
                     gradients.flow(input, grad);
                 }
             }
-            Node::MeanRows { x, segments } => gradients.flow(Some(x), kernels::mean_rows_grad(workspace, &dy, &segments)),
-            Node::FirstRows { x, segments } => gradients.flow(Some(x), kernels::first_rows_grad(workspace, &dy, &segments)),
+            Node::MeanRows { x, segments } => {
+                gradients.flow(Some(x), kernels::mean_rows_grad(workspace, &dy, &segments))
+            }
+            Node::FirstRows { x, segments } => {
+                gradients.flow(Some(x), kernels::first_rows_grad(workspace, &dy, &segments))
+            }
         }
         Ok(())
     }

@@ -19,6 +19,9 @@ pub enum Error {
     #[error("the loss is not a number in step {step}: try a lower learning rate than {rate}")]
     Diverged { step: u32, rate: f32 },
 
+    #[error("stopped before there was an adapter to keep")]
+    Stopped,
+
     #[error("the adapter cannot be written: {0}")]
     Format(#[from] format::Error),
 

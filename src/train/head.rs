@@ -25,7 +25,7 @@ pub(super) struct Features {
 }
 
 impl Features {
-    /// Computes the features of the examples `indices`, in that order.
+    /// Computes the features of the examples `indices`, in that order; `progress` says whether to go on.
     pub(super) fn compute(
         network: &impl Network,
         weights: &impl Weights,
@@ -41,7 +41,7 @@ impl Features {
             let features = network.features(&mut Eval::new(weights, workspace), &examples.batch(chunk))?;
             out.copy_from_slice(&features);
             if !progress() {
-                break;
+                return Err(Error::Stopped);
             }
         }
         let labels = indices.iter().map(|&index| examples.label(index)).collect();

@@ -33,7 +33,14 @@ pub(super) struct Update {
 }
 
 impl Optimizer {
-    pub(super) fn update(&self, workspace: &Workspace, values: &mut [f32], gradient: &[f32], state: &mut State, update: Update) {
+    pub(super) fn update(
+        &self,
+        workspace: &Workspace,
+        values: &mut [f32],
+        gradient: &[f32],
+        state: &mut State,
+        update: Update,
+    ) {
         let Update { rate, decay, scale, step } = update;
         state.first.resize(values.len(), 0.0);
         match *self {

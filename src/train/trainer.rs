@@ -40,7 +40,8 @@ pub fn fine_tune(
     let mut random = ChaCha8Rng::seed_from_u64(config.seed);
     let (train, validation) = split(examples, config.validation, &mut random);
     let workspace = Workspace::new(config.threads);
-    let mut run = Run { base, network, examples, config, train, validation, workspace, random, steps: 0, stopped: false };
+    let mut run =
+        Run { base, network, examples, config, train, validation, workspace, random, steps: 0, stopped: false };
     run.all(observer)
 }
 
@@ -75,7 +76,8 @@ impl<N: Network> Run<'_, N> {
     fn all(&mut self, observer: &mut dyn Observer) -> Result<Tuned, Error> {
         let layout = self.network.layout();
         let Heads { alone, head_alone, warm } = self.fit_heads(observer)?;
-        let mut best = Best { layers: TunedLayer::snapshot(&self.with_head(&alone), layout), score: head_alone, epoch: 0 };
+        let mut best =
+            Best { layers: TunedLayer::snapshot(&self.with_head(&alone), layout), score: head_alone, epoch: 0 };
         let mut adapted = self.with_head(&warm);
         observer.event(&Event::Epoch {
             epoch: 0,

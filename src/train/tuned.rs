@@ -43,7 +43,8 @@ impl TunedLayer {
     pub(super) fn snapshot(adapted: &Adapted, layout: &Layout) -> Vec<Self> {
         let used = layout.layers().filter(|&(id, _)| adapted.is_active(id));
         let values = |id, part| adapted.delta(id, part).map(<[f32]>::to_vec);
-        used.filter_map(|(id, _)| Some(Self { id, weight: values(id, Part::Weight)?, bias: values(id, Part::Bias) })).collect()
+        used.filter_map(|(id, _)| Some(Self { id, weight: values(id, Part::Weight)?, bias: values(id, Part::Bias) }))
+            .collect()
     }
 }
 
@@ -63,7 +64,13 @@ impl Tuned {
     ///
     /// # Errors
     /// If a name is too long for the format or a value is not finite.
-    pub fn adapter(&self, base: &Base, network: &impl Network, task: &str, encoding: Encoding) -> Result<Vec<u8>, Error> {
+    pub fn adapter(
+        &self,
+        base: &Base,
+        network: &impl Network,
+        task: &str,
+        encoding: Encoding,
+    ) -> Result<Vec<u8>, Error> {
         let layout = network.layout();
         let mut tensors = Vec::new();
         for own in &self.layers {

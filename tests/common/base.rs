@@ -152,9 +152,13 @@ impl Weights {
     /// A folder in Hugging Face layout.
     pub fn folder(&self, dtype: Dtype) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path().join("config.json"), self.sizes.config(&self.labels)).unwrap();
-        self.write(&folder.path().join("model.safetensors"), dtype, |_| true);
+        self.write_folder(folder.path(), dtype);
         folder
+    }
+
+    pub fn write_folder(&self, folder: &Path, dtype: Dtype) {
+        write(folder.join("config.json"), self.sizes.config(&self.labels)).unwrap();
+        self.write(&folder.join("model.safetensors"), dtype, |_| true);
     }
 
     /// The same folder with the tensors dealt out to `count` files.

@@ -10,8 +10,10 @@ pub struct Mapped {
     pub size: usize,
     /// In memory.
     pub resident: usize,
-    /// Private copies of pages, made by writing to them.
+    /// In memory, in no other process, and different from what the disk has.
     pub private_dirty: usize,
+    /// Private copies of pages, made by writing to them.
+    pub anonymous: usize,
 }
 
 /// The mappings of `path` in this process, from `/proc/self/smaps`.
@@ -29,6 +31,7 @@ pub fn mapped(path: &Path) -> Mapped {
             "Size" => &mut sum.size,
             "Rss" => &mut sum.resident,
             "Private_Dirty" => &mut sum.private_dirty,
+            "Anonymous" => &mut sum.anonymous,
             _ => continue,
         };
         if ours {
@@ -43,4 +46,11 @@ pub fn waits() -> usize {
     let status = read_to_string("/proc/thread-self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     line.unwrap().trim().parse().unwrap()
+}
+
+/// Bytes of memory that no file backs: heap, stacks and private copies of mapped pages, as far as touched.
+pub fn anonymous() -> usize {
+    let status = read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    1024 * line.unwrap().trim().trim_end_matches(" kB").parse::<usize>().unwrap()
 }
