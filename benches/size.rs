@@ -15,7 +15,7 @@ const LAYERS: [(&str, [u32; 2]); 4] = [
 
 /// Four deltas on layers of MiniLM's shape, with their biases as f32, and a head of 77 classes.
 fn with_draft<R>(encoding: Encoding, work: impl FnOnce(&Draft, usize) -> R) -> R {
-    let values: Vec<f32> = (0..1536 * 384).map(|at| ((at * 7919) % 1009) as f32 / 1009.0 - 0.5).collect();
+    let values: Vec<f32> = (0..1536 * 384_usize).map(|at| ((at * 7919) % 1009) as f32 / 1009.0 - 0.5).collect();
     let biases = LAYERS.map(|(name, _)| name.replace("weight", "bias"));
     let base = Digest::of(b"base");
     let tensor = |name, role, encoding, dims: &[u32]| {

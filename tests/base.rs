@@ -12,10 +12,10 @@ use taps::base::{Base, Error};
 
 /// The error of opening `path`, whose message must have all `parts`; in memory it is the same.
 fn refused(path: &Path, parts: &[&str]) -> Error {
-    let error = Base::open(path).err().expect("refused");
+    let error = Base::open(path).expect_err("refused");
     let message = error.to_string();
     parts.iter().for_each(|part| assert!(message.contains(part), "no {part:?} in {message:?}"));
-    assert_eq!(Base::open_in_memory(path).err().expect("refused").to_string(), message);
+    assert_eq!(Base::open_in_memory(path).expect_err("refused").to_string(), message);
     error
 }
 

@@ -7,8 +7,9 @@ mod common;
 use std::fs::File;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::yield_now;
 
 use common::adapter::AdapterFile;
 use common::base::{Sizes, TINY, Weights};
@@ -183,23 +184,32 @@ fn a_switch_allocates_nothing() {
     assert_eq!(std::thread::scope(|scope| scope.spawn(count).join().unwrap()), 0, "in another thread");
 }
 
-/// Switches in this thread while another reads without pause: whoever took a lock would wait for it.
-fn switch_beside_a_reader(before: impl FnOnce(), switch: impl FnOnce(&dyn Fn()), after: impl FnOnce()) {
+/// Switches in this thread while more threads read than there are processors, half of them with a borrow of the
+/// current task whenever they pause: whoever took a lock would wait for one that has it and does not run.
+fn switch_beside_readers(before: impl FnOnce(), switch: impl FnOnce(&dyn Fn()), after: impl FnOnce()) {
     let (runtime, tasks, _folder) = small();
-    let (reading, done) = (AtomicBool::new(false), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Relaxed) {
-                black_box((runtime.current().name(), runtime.pin()));
-                reading.store(true, Relaxed);
+    let (reading, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let readers = 2 * std::thread::available_parallelism().map_or(4, usize::from);
+    let read = &|pauses: bool| {
+        reading.fetch_add(1, Relaxed);
+        while !done.load(Relaxed) {
+            let current = runtime.current();
+            if pauses {
+                yield_now();
             }
-        });
-        while !reading.load(Relaxed) {
-            std::thread::yield_now();
+            black_box((current.name(), runtime.pin()));
+        }
+    };
+    std::thread::scope(|scope| {
+        for reader in 0..readers {
+            scope.spawn(move || read(reader % 2 == 0));
+        }
+        while reading.load(Relaxed) < readers {
+            yield_now();
         }
         switch_often(&runtime, &tasks, 1);
         before();
-        switch(&|| switch_often(&runtime, &tasks, 100_000));
+        switch(&|| switch_often(&runtime, &tasks, 1_000_000));
         after();
         done.store(true, Relaxed);
     });
@@ -214,7 +224,7 @@ fn a_switch_waits_for_nobody() {
     std::thread::sleep(std::time::Duration::from_millis(1));
     assert!(waits() > before, "the kernel counts waits");
     let mut waited = 0;
-    switch_beside_a_reader(
+    switch_beside_readers(
         || (),
         |switch| {
             let before = waits();
@@ -231,7 +241,7 @@ fn a_switch_waits_for_nobody() {
 #[ignore = "run by a_switch_makes_no_system_call"]
 fn switches_between_marks() {
     let mark = |name: &str| drop(std::fs::metadata(name));
-    switch_beside_a_reader(|| mark("/marks-the-begin"), |switch| switch(), || mark("/marks-the-end"));
+    switch_beside_readers(|| mark("/marks-the-begin"), |switch| switch(), || mark("/marks-the-end"));
 }
 
 #[cfg(target_os = "linux")]

@@ -120,7 +120,7 @@ fn stress(folder: &tempfile::TempDir) -> (usize, usize) {
         let loader = scope.spawn(|| load_and_drop(&runtime, &expected, &done));
         for number in 0..SWITCHES {
             drop(runtime.switch(&tasks[number % tasks.len()]));
-            if number % 61 == 0 {
+            if number % 127 == 0 {
                 yield_now();
             }
         }

@@ -17,7 +17,7 @@ use crate::format::Encoding;
 use crate::kernels::Workspace;
 use crate::models::Model;
 use crate::runtime::{Examples, Network, Runtime, Task, evaluate, write_atomically};
-use crate::train::{Config, Tuned, fine_tune};
+use crate::train::{Config, Norms, Tuned, fine_tune};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Training images of each task
-    #[arg(long, value_name = "N", default_value_t = 600)]
+    #[arg(long, value_name = "N", default_value_t = 1197)]
     examples: usize,
     /// Hard cap on layers with a delta
     #[arg(long, value_name = "K", default_value_t = 4)]
@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         Some(folder) => folder.clone(),
         None => std::env::temp_dir().join(format!("taps-demo-{}", std::process::id())),
     };
-    save(&outcomes, &folder, args)?;
+    save(&outcomes, &folder, args, mode.threads)?;
     let compared = compare(&outcomes, &folder, &base, &runtime, &digits, &spec, mode)?;
     let switch = switch_nanoseconds(&runtime, &compared.tasks);
     if args.out.is_none() {
@@ -111,9 +111,10 @@ fn score(runtime: &Runtime<Model>, task: &Task, examples: &ImageSet, mode: Mode)
 fn config(args: &Args, threads: usize) -> Config {
     Config {
         max_active_layers: Some(args.max_active_layers),
-        epochs: 20,
+        epochs: 14,
         rate: 3e-3,
         head_rate: 3e-3,
+        norms: Norms::Owned,
         seed: args.seed,
         threads,
         ..Config::default()
@@ -172,14 +173,14 @@ impl Outcome {
     }
 
     /// A card to stand beside the adapter.
-    fn card(&self, args: &Args) -> String {
+    fn card(&self, args: &Args, threads: usize) -> String {
         let summary = self.tuned.summary();
         format!(
             "# {}\n\n\
              - what: {}\n\
              - base: `adapters/digits/base`\n\
              - data: the first {} of scikit-learn's handwritten digits (UCI optdigits, CC BY 4.0)\n\
-             - command: `taps demo --out adapters/digits --examples {} --max-active-layers {} --seed {}`\n\
+             - command: `taps demo --out adapters/digits --examples {} --max-active-layers {} --seed {} --threads {threads}`\n\
              - score: {} on the 600 held-out digits\n\
              - active layers: {} of {}\n\
              - bytes: {}\n",
@@ -197,12 +198,12 @@ impl Outcome {
     }
 }
 
-fn save(outcomes: &[Outcome], folder: &Path, args: &Args) -> Result<(), Error> {
+fn save(outcomes: &[Outcome], folder: &Path, args: &Args, threads: usize) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(|error| Error::Failed(format!("{}: {error}", folder.display())))?;
     for outcome in outcomes {
         let name = outcome.scene.name();
         write_atomically(&folder.join(format!("{name}.taps")), &outcome.adapter)?;
-        write_atomically(&folder.join(format!("{name}.md")), outcome.card(args).as_bytes())?;
+        write_atomically(&folder.join(format!("{name}.md")), outcome.card(args, threads).as_bytes())?;
     }
     Ok(())
 }

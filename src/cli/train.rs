@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = EncodingArg::F32)]
     encoding: EncodingArg,
     /// Whether the task has normalization parameters of its own
-    #[arg(long, value_enum, default_value_t = NormsArg::Owned)]
+    #[arg(long, value_enum, default_value_t = NormsArg::Frozen)]
     norms: NormsArg,
     /// Passes over the examples
     #[arg(long, value_name = "N")]

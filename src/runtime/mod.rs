@@ -4,6 +4,8 @@
 //! - Loading is all or nothing: every entry of an adapter lands on the tensor it was made for.
 //! - A switch swaps one pointer. A forward pass uses the task it started with to its end.
 
+#[cfg(feature = "candle")]
+mod candle;
 mod error;
 mod eval;
 mod evaluate;

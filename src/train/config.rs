@@ -7,7 +7,8 @@ use super::{Error, Optimizer};
 pub enum Method {
     /// The head alone.
     Head,
-    /// The head and gated deltas of a few layers.
+    /// The head and deltas of a few layers: chosen under a cap and then tuned, or without a cap gated by
+    /// scores to the end.
     Taps,
     /// Every layer, without gates.
     Full,
@@ -57,7 +58,8 @@ pub struct Config {
     pub select_epochs: usize,
     /// Batches of gradients, with [`Select::Probe`].
     pub probe_batches: usize,
-    /// Weight λ of the penalty (λ / L) Σ |s| on the scores of the L tapped layers.
+    /// Weight λ of the penalty (λ / L) Σ |s| on the scores of the L tapped layers, wherever there are
+    /// gates: while layers are chosen by [`Select::Scores`], and while they are tuned without a cap.
     pub lambda: f32,
     /// Threshold τ at or above which a layer is active.
     pub threshold: f32,
@@ -114,13 +116,13 @@ impl Default for Config {
             threshold: 0.1,
             initial_score: 0.15,
             penalty_warmup: 0.25,
-            norms: Norms::Owned,
-            epochs: 6,
+            norms: Norms::Frozen,
+            epochs: 5,
             head_epochs: 40,
-            warm_epochs: 3,
+            warm_epochs: 1,
             batch: 32,
             optimizer: Optimizer::AdamW,
-            rate: 2e-4,
+            rate: 5e-4,
             head_rate: 1e-3,
             score_rate: 1e-3,
             decay: 0.01,

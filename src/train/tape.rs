@@ -74,7 +74,7 @@ impl<'a, W: Weights> Tape<'a, W> {
     }
 
     /// The value's buffer, to compute in where nothing else holds it.
-    fn into_owned(&self, data: Arc<Tensor>) -> Tensor {
+    fn owned(&self, data: Arc<Tensor>) -> Tensor {
         Arc::try_unwrap(data).unwrap_or_else(|shared| self.workspace.copy(&shared))
     }
 }
@@ -91,7 +91,7 @@ impl<W: Weights> Ops for Tape<'_, W> {
     }
 
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Recorded>) -> Result<Recorded, Error> {
-        let (onto, node) = onto.map_or((None, None), |onto| (Some(self.into_owned(onto.data)), onto.node));
+        let (onto, node) = onto.map_or((None, None), |onto| (Some(self.owned(onto.data)), onto.node));
         let out = self.weights.gather(self.workspace, layer, indices, onto)?;
         let wanted = self.wants(layer);
         let indices = || wanted.then(|| indices.to_vec());
@@ -130,7 +130,7 @@ impl<W: Weights> Ops for Tape<'_, W> {
 
     fn gelu(&mut self, x: Recorded) -> Recorded {
         let kept = x.node.map(|node| (node, x.data.clone()));
-        let mut out = self.into_owned(x.data);
+        let mut out = self.owned(x.data);
         kernels::gelu(self.workspace, &mut out);
         match kept {
             Some((x, kept)) => self.record(out, true, || Node::Gelu { kept, x }),
@@ -140,7 +140,7 @@ impl<W: Weights> Ops for Tape<'_, W> {
 
     fn add(&mut self, x: Recorded, y: &Recorded) -> Recorded {
         let (x_node, y_node) = (x.node, y.node);
-        let mut out = self.into_owned(x.data);
+        let mut out = self.owned(x.data);
         kernels::add_assign(&mut out, &y.data);
         self.record(out, x_node.is_some() || y_node.is_some(), || Node::Add { x: x_node, y: y_node })
     }

@@ -195,7 +195,10 @@ impl<N: Network> Run<'_, N> {
         match self.config.method {
             Method::Head => {}
             Method::Taps => {
-                worth.iter().filter(|worth| worth.chosen).for_each(|worth| adapted.own(worth.layer, Some(self.gate())));
+                // Under a cap the choice is made. A penalty would go on closing layers whose deltas have
+                // done their work, since ⟨∂L/∂W, δ⟩ vanishes where training converges.
+                let gate = || self.config.max_active_layers.is_none().then(|| self.gate());
+                worth.iter().filter(|worth| worth.chosen).for_each(|worth| adapted.own(worth.layer, gate()));
                 self.own_norms(adapted);
             }
             Method::Full => {
