@@ -98,8 +98,8 @@ fn each<T>(cycle: &[T], calls: usize, mut visit: impl FnMut(&T)) {
 
 fn exchange_table(rounds: usize) {
     println!(
-        "{:>8} {:>6} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10}",
-        "base", "tasks", "switch", "exchange", "ratio", "current", "load", "ratio", "pin"
+        "{:>8} {:>6} {:>10} {:>10} {:>7} {:>10} {:>10} {:>8} {:>10}",
+        "base", "tasks", "switch", "exchange", "sw/exch", "current", "load", "cur/exch", "pin"
     );
     let rows = [(1, 1), (1, 100), (1, 1000), (64, 1), (64, 100), (64, 1000), (1024, 1), (1024, 100), (1024, 1000)];
     for (mebibytes, tasks) in rows {
@@ -121,10 +121,10 @@ fn exchange_table(rounds: usize) {
             ],
         );
         println!(
-            "{:>4} MiB {tasks:>6} {switch:>7.1} ns {exchange:>7.1} ns {:>7.1} {current:>7.1} ns {load:>7.1} ns {:>7.1} {pin:>7.1} ns",
+            "{:>4} MiB {tasks:>6} {switch:>7.1} ns {exchange:>7.1} ns {:>7.1} {current:>7.1} ns {load:>7.1} ns {:>8.1} {pin:>7.1} ns",
             mebibytes,
             switch / exchange,
-            current / load
+            current / exchange
         );
     }
 }

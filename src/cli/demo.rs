@@ -41,10 +41,10 @@ pub(super) struct Args {
 /// What one task came to.
 struct Outcome {
     scene: Scene,
-    base: Option<f32>,
+    base: Option<f64>,
     tuned: Tuned,
     adapter: Vec<u8>,
-    accuracy: f32,
+    accuracy: f64,
     seconds: f64,
 }
 
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     Ok(())
 }
 
-fn score(runtime: &Runtime<Model>, task: &Task, examples: &ImageSet, mode: Mode) -> Result<f32, Error> {
+fn score(runtime: &Runtime<Model>, task: &Task, examples: &ImageSet, mode: Mode) -> Result<f64, Error> {
     let indices: Vec<usize> = (0..examples.len()).collect();
     Ok(evaluate(runtime.network(), task, examples, &indices, 64, &Workspace::new(mode.threads))?.accuracy())
 }

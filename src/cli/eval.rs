@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     ));
     mode.result(&json!({
         "task": name,
-        "accuracy": f64::from(score.correct as u32) / f64::from(score.examples.max(1) as u32),
+        "accuracy": score.accuracy(),
         "correct": correct,
         "examples": all,
         "loss": score.loss,

@@ -46,7 +46,8 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         None => None,
     };
     let summary = adapter.summary();
-    let score = summary.validation.map_or("no validation".to_owned(), |share| format!("validation {}", percent(share)));
+    let score =
+        summary.validation.map_or("no validation".to_owned(), |share| format!("validation {}", percent(share.into())));
     let cap = summary.max_active_layers.map_or("no cap".to_owned(), |cap| format!("cap {cap}"));
     mode.say(format_args!("task          {} ({}, {})", adapter.task(), adapter.architecture(), adapter.method()));
     mode.say(format_args!("bytes         {} ({})", adapter.len(), bytes(adapter.len())));
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
             _ => "other",
         };
         let encoding = format!("{:?}", entry.encoding).to_lowercase();
-        let shown = change.map_or("-".to_owned(), percent);
+        let shown = change.map_or("-".to_owned(), |share| percent(share.into()));
         mode.say(format_args!("{:>10}  {role:<8} {encoding:<6} {shown:>8}  {}", entry.payload.len(), entry.name));
         entries.push(json!({
             "tensor": entry.name,

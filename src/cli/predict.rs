@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
             runtime.switch(task);
             let prediction = runtime.predict(&batch)?;
             for (index, input) in chunk.iter().enumerate() {
-                let (label, probability) = (prediction.label(index), prediction.class(index).1);
+                let (label, probability) = (prediction.label(index), f64::from(prediction.class(index).1));
                 let name = prediction.task().name();
                 let shown = if tasks.len() > 1 { format!("{name}\t") } else { String::new() };
                 mode.say(format_args!("{shown}{label}\t{}\t{input}", percent(probability)));

@@ -10,6 +10,6 @@ pub(super) fn bytes(count: usize) -> String {
 }
 
 /// A share as a percentage.
-pub(super) fn percent(share: f32) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }

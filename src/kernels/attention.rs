@@ -137,7 +137,8 @@ impl<'a> View<'a> {
                 jobs.push((example, head, blocks));
             }
         }
-        if workspace.threads() == 1 {
+        let products: usize = self.segments.ranges().map(|rows| 2 * rows.len() * rows.len() * self.features).sum();
+        if !workspace.splits(products) {
             jobs.into_iter().for_each(|(example, head, blocks)| body(example, head, blocks));
         } else {
             jobs.into_par_iter().for_each(|(example, head, blocks)| body(example, head, blocks));

@@ -22,7 +22,7 @@ pub fn linear(workspace: &Workspace, x: &Tensor, weight: &[f32], bias: Option<&[
         MatRef::from_row_major_slice(x, rows, inputs),
         MatRef::from_row_major_slice(weight, outputs, inputs).transpose(),
         1.0,
-        workspace.par(),
+        workspace.par(rows * outputs * inputs),
     );
     if let Some(bias) = bias {
         assert_eq!(bias.len(), outputs, "bias of a linear layer");
@@ -52,7 +52,7 @@ pub fn linear_input_grad(workspace: &Workspace, dy: &Tensor, weight: &[f32]) -> 
         MatRef::from_row_major_slice(dy, rows, outputs),
         MatRef::from_row_major_slice(weight, outputs, inputs),
         1.0,
-        workspace.par(),
+        workspace.par(rows * outputs * inputs),
     );
     dx
 }
@@ -71,7 +71,7 @@ pub fn linear_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor) -> Ten
         MatRef::from_row_major_slice(dy, rows, outputs).transpose(),
         MatRef::from_row_major_slice(x, rows, inputs),
         1.0,
-        workspace.par(),
+        workspace.par(rows * outputs * inputs),
     );
     dw
 }

@@ -51,8 +51,15 @@ impl Workspace {
         copy
     }
 
-    pub(super) fn par(&self) -> faer::Par {
-        if self.threads == 1 { faer::Par::Seq } else { faer::Par::rayon(self.threads) }
+    /// Whether `products` multiplications are worth more than one thread.
+    pub(super) fn splits(&self, products: usize) -> bool {
+        const SMALL: usize = 4 << 20;
+        self.threads > 1 && products > SMALL
+    }
+
+    /// How a matrix product of `products` multiplications is computed.
+    pub(super) fn par(&self, products: usize) -> faer::Par {
+        if self.splits(products) { faer::Par::rayon(self.threads) } else { faer::Par::Seq }
     }
 }
 
@@ -65,18 +72,21 @@ impl Default for Workspace {
 
 impl Pool {
     /// The smallest free buffer of at least `length` elements that wastes less than half of itself.
+    ///
+    /// Where there is none, a somewhat smaller free one is given up for the new one: the pool never holds
+    /// more buffers of about one size than were in use at one time, whatever lengths come.
     fn take(&self, length: usize) -> Vec<f32> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((&size, buffers)) = free.range_mut(length..=length.saturating_mul(2)).next()
-            && let Some(buffer) = buffers.pop()
-        {
-            if buffers.is_empty() {
-                free.remove(&size);
-            }
+        let fitting = free.range(length..=length.saturating_mul(2)).next().map(|(&size, _)| size);
+        if let Some(buffer) = fitting.and_then(|size| pop(&mut free, size)) {
             return buffer;
         }
+        let smaller = free.range(length / 2..length).next_back().map(|(&size, _)| size);
+        let given_up = smaller.and_then(|size| pop(&mut free, size));
         drop(free);
-        vec![0.0; length]
+        drop(given_up);
+        // Some room above what is asked for, so that slightly longer ones fit later.
+        vec![0.0; length + length / 16]
     }
 
     pub(super) fn give(&self, buffer: Vec<f32>) {
@@ -84,6 +94,16 @@ impl Pool {
             self.free.lock().unwrap_or_else(PoisonError::into_inner).entry(buffer.len()).or_default().push(buffer);
         }
     }
+}
+
+/// Takes one buffer of `size` elements.
+fn pop(free: &mut BTreeMap<usize, Vec<Vec<f32>>>, size: usize) -> Option<Vec<f32>> {
+    let buffers = free.get_mut(&size)?;
+    let buffer = buffers.pop();
+    if buffers.is_empty() {
+        free.remove(&size);
+    }
+    buffer
 }
 
 #[cfg(test)]
@@ -102,5 +122,16 @@ mod tests {
         assert_ne!(workspace.tensor(10, 10).as_ptr(), address, "still in use");
         drop(again);
         assert_ne!(workspace.tensor(7, 7).as_ptr(), address, "too wasteful");
+    }
+
+    #[test]
+    fn lengths_that_grow_do_not_pile_up() {
+        let workspace = Workspace::new(1);
+        for rows in 100..1000 {
+            let (first, second) = (workspace.tensor(rows, 10), workspace.tensor(rows, 10));
+            drop((first, second));
+        }
+        let held: usize = workspace.pool.free.lock().unwrap().values().map(Vec::len).sum();
+        assert_eq!(held, 2);
     }
 }

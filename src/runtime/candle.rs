@@ -24,7 +24,8 @@ impl Task {
                 let rest: usize = shape.iter().skip(1).product();
                 // The first dimension of a head is the task's own.
                 let first = values.len() / rest.max(1);
-                let shape: Vec<usize> = shape.iter().enumerate().map(|(at, &size)| if at == 0 { first } else { size }).collect();
+                let shape: Vec<usize> =
+                    shape.iter().enumerate().map(|(at, &size)| if at == 0 { first } else { size }).collect();
                 Tensor::from_slice(values, shape, device).map(Some)
             }
             Some(WeightRef::Base(view)) => {

@@ -36,8 +36,8 @@ pub enum Error {
     #[error("{origin}: tensor {tensor}: {source}")]
     Values { origin: String, tensor: String, source: format::Error },
 
-    #[error("{origin}: {labels} labels for a head of {classes} classes")]
-    Labels { origin: String, labels: usize, classes: usize },
+    #[error("{origin}: {labels} labels and {biases} biases for a head of {classes} classes")]
+    Labels { origin: String, labels: usize, biases: usize, classes: usize },
 
     #[error("task {task} has no classification head: switch to an adapter that brings one")]
     NoHead { task: String },

@@ -16,8 +16,8 @@ pub struct Score {
 
 impl Score {
     /// Share of examples whose most probable class is their label, 0 to 1.
-    pub fn accuracy(&self) -> f32 {
-        self.correct as f32 / self.examples.max(1) as f32
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.examples.max(1) as f64
     }
 
     /// Score of class scores `[examples, classes]` against labels.

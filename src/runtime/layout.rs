@@ -221,7 +221,7 @@ impl<'a> LayoutBuilder<'a> {
             Some(classes) if labels.is_empty() => (0..classes).map(|class| class.to_string()).collect(),
             Some(classes) if labels.len() != classes => {
                 let origin = self.base.path().display().to_string();
-                return Err(Error::Labels { origin, labels: labels.len(), classes });
+                return Err(Error::Labels { origin, labels: labels.len(), biases: classes, classes });
             }
             Some(_) => labels,
             None => Vec::new(),

@@ -84,8 +84,8 @@ impl Task {
         };
         let layer = self.layout.layer(id);
         let param = match layer.param(part) {
-            Some(param) => param,
-            None => return Err(Error::UnknownTensor { origin: origin(), tensor: tensor(), role: entry.role }),
+            Some(param) if entry.role == Role::Replacement || param.tensor.is_some() => param,
+            _ => return Err(Error::UnknownTensor { origin: origin(), tensor: tensor(), role: entry.role }),
         };
         let dims = entry.shape.dims();
         let free = usize::from(layer.kind == LayerKind::Head && entry.role == Role::Replacement);
@@ -123,11 +123,10 @@ impl Task {
     /// Weight, bias and labels of the head must be of the same classes.
     fn check_head(&self, origin: &impl Fn() -> String) -> Result<(), Error> {
         let elements = |part| self.param(self.layout.head(), part).map_or(0, |weight| weight.elements());
-        let (weight, bias) = (elements(Part::Weight), elements(Part::Bias));
-        let classes = weight / self.layout.features().max(1);
-        if bias != classes || self.labels.len() != classes {
-            let labels = if bias != classes { bias } else { self.labels.len() };
-            return Err(Error::Labels { origin: origin(), labels, classes });
+        let (weight, biases) = (elements(Part::Weight), elements(Part::Bias));
+        let (labels, classes) = (self.labels.len(), weight / self.layout.features().max(1));
+        if biases != classes || labels != classes {
+            return Err(Error::Labels { origin: origin(), labels, biases, classes });
         }
         Ok(())
     }

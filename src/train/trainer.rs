@@ -103,7 +103,7 @@ impl<N: Network> Run<'_, N> {
         }
         let mut summary = Tuned::summarize(self.config, layout, &best.layers, self.train.len());
         summary.steps = self.steps;
-        summary.validation = (best.score.examples > 0).then(|| best.score.accuracy());
+        summary.validation = (best.score.examples > 0).then(|| best.score.accuracy() as f32);
         Ok(Tuned {
             layers: best.layers,
             labels: self.examples.classes().to_vec(),
