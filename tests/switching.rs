@@ -71,6 +71,15 @@ fn expected(runtime: &Runtime<Model>, tasks: &[Arc<Task>]) -> Vec<Vec<Vec<u32>>>
 struct Seen {
     by_task: [AtomicUsize; NAMES.len()],
     across_a_switch: AtomicUsize,
+    loaded: AtomicUsize,
+}
+
+impl Seen {
+    /// Whether the threads have met often enough for the test to mean something.
+    fn enough(&self) -> bool {
+        let counts = self.by_task.iter().chain([&self.across_a_switch]);
+        counts.into_iter().all(|count| count.load(Relaxed) > PREDICTING) && self.loaded.load(Relaxed) > 1000
+    }
 }
 
 fn predict(runtime: &Runtime<Model>, thread: usize, expected: &[Vec<Vec<u32>>], done: &AtomicBool, seen: &Seen) {
@@ -92,7 +101,12 @@ fn predict(runtime: &Runtime<Model>, thread: usize, expected: &[Vec<Vec<u32>>], 
 }
 
 /// Loads tasks, switches to each, predicts with it and drops it, until done.
-fn load_and_drop(runtime: &Runtime<Model>, expected: &[Vec<Vec<u32>>], done: &AtomicBool) -> Vec<Weak<Task>> {
+fn load_and_drop(
+    runtime: &Runtime<Model>,
+    expected: &[Vec<Vec<u32>>],
+    done: &AtomicBool,
+    seen: &Seen,
+) -> Vec<Weak<Task>> {
     let (inputs, mut loaded) = (inputs(), Vec::with_capacity(1 << 20));
     while !done.load(Relaxed) && loaded.len() < 1 << 20 {
         let number = 1 + loaded.len() % 3;
@@ -101,6 +115,7 @@ fn load_and_drop(runtime: &Runtime<Model>, expected: &[Vec<Vec<u32>>], done: &At
         runtime.switch(&task);
         let prediction = runtime.predict_as(task, &inputs[0]).unwrap();
         assert_eq!(bits(&prediction), expected[number][0]);
+        seen.loaded.fetch_add(1, Relaxed);
     }
     loaded
 }
@@ -117,8 +132,11 @@ fn stress(folder: &tempfile::TempDir) -> (usize, usize) {
             let (runtime, expected, done, seen) = (&runtime, &expected, &done, &seen);
             scope.spawn(move || predict(runtime, thread, expected, done, seen));
         }
-        let loader = scope.spawn(|| load_and_drop(&runtime, &expected, &done));
-        for number in 0..SWITCHES {
+        let loader = scope.spawn(|| load_and_drop(&runtime, &expected, &done, &seen));
+        for number in 0.. {
+            if number >= SWITCHES && seen.enough() {
+                break;
+            }
             drop(runtime.switch(&tasks[number % tasks.len()]));
             if number % 127 == 0 {
                 yield_now();

@@ -177,6 +177,6 @@ fn labels_that_do_not_fit_the_head() {
         let bias = adapter.tensor("classifier.bias");
         *bias = Piece { shape: vec![2], values: vec![0.0; 2], ..bias.clone() };
     };
-    let error = bench.refuses_changed(bias, &["2 labels", "3 classes"]);
+    let error = bench.refuses_changed(bias, &["2 biases", "3 classes"]);
     assert!(matches!(error, Error::Labels { .. }), "a bias of other classes than the weight");
 }
