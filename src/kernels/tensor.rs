@@ -47,16 +47,6 @@ impl Tensor {
     pub fn row(&self, index: usize) -> &[f32] {
         &self[index * self.cols..(index + 1) * self.cols]
     }
-
-    /// The same values as `[rows, cols]`.
-    ///
-    /// # Panics
-    /// If that is another number of values.
-    pub fn reshape(mut self, rows: usize, cols: usize) -> Self {
-        assert_eq!(rows * cols, self.len(), "values of a tensor [{rows}, {cols}]");
-        (self.rows, self.cols) = (rows, cols);
-        self
-    }
 }
 
 impl Deref for Tensor {

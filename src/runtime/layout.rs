@@ -70,11 +70,6 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Number of elements of weight and bias.
-    pub fn elements(&self) -> usize {
-        self.weight.elements() + self.bias.as_ref().map_or(0, Param::elements)
-    }
-
     /// One of its tensors.
     pub fn param(&self, part: Part) -> Option<&Param> {
         match part {

@@ -1,6 +1,6 @@
 //! A fine-tune from start to end: fit the head, choose layers, tune them, keep the best epoch.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -40,8 +40,19 @@ pub fn fine_tune(
     let mut random = ChaCha8Rng::seed_from_u64(config.seed);
     let (train, validation) = split(examples, config.validation, &mut random);
     let workspace = Workspace::new(config.threads);
-    let mut run =
-        Run { base, network, examples, config, train, validation, workspace, random, steps: 0, stopped: false };
+    let mut run = Run {
+        base,
+        network,
+        examples,
+        config,
+        train,
+        validation,
+        workspace,
+        random,
+        steps: 0,
+        stepping: Duration::ZERO,
+        stopped: false,
+    };
     run.all(observer)
 }
 
@@ -55,6 +66,8 @@ struct Run<'a, N> {
     workspace: Workspace,
     random: ChaCha8Rng,
     steps: u32,
+    /// Time spent in steps.
+    stepping: Duration,
     stopped: bool,
 }
 
@@ -96,9 +109,10 @@ impl<N: Network> Run<'_, N> {
             }
             if !self.stopped {
                 self.open(&mut adapted, &worth);
-                let started = (Instant::now(), self.steps);
+                let before = (self.stepping, self.steps);
                 self.tune(&mut adapted, &mut best, observer)?;
-                seconds_per_step = started.0.elapsed().as_secs_f64() / f64::from((self.steps - started.1).max(1));
+                let (time, steps) = (self.stepping - before.0, self.steps - before.1);
+                seconds_per_step = time.as_secs_f64() / f64::from(steps.max(1));
             }
         }
         let mut summary = Tuned::summarize(self.config, layout, &best.layers, self.train.len());
@@ -272,7 +286,7 @@ impl<N: Network> Run<'_, N> {
         total: usize,
         observer: &mut dyn Observer,
     ) -> Result<f32, Error> {
-        let config = self.config;
+        let (config, started) = (self.config, Instant::now());
         let labels: Vec<usize> = batch.iter().map(|&index| self.examples.label(index)).collect();
         let input = self.examples.batch(batch);
         let mut gradients = Vec::new();
@@ -300,6 +314,7 @@ impl<N: Network> Run<'_, N> {
         };
         adapted.update(&self.workspace, update);
         self.steps += 1;
+        self.stepping += started.elapsed();
         observer.event(&Event::Step { loss });
         Ok(loss)
     }

@@ -22,7 +22,7 @@ pub struct Tuned {
     pub epoch: usize,
     /// Steps that were done, in all phases but the head's.
     pub steps: u32,
-    /// Mean seconds of a tuning step.
+    /// Mean seconds of a tuning step, without the validation between epochs.
     pub seconds_per_step: f64,
     /// What each tapped layer was found worth; empty where none was chosen by worth.
     pub worth: Vec<Worth>,

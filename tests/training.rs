@@ -1,0 +1,177 @@
+//! Fine-tunes of the demo's base on a few digits: what each setting changes, and what is refused.
+#![cfg(all(feature = "train", feature = "data"))]
+
+use std::cell::Cell;
+
+use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use taps::format::{Adapter, Encoding};
+use taps::runtime::LayerKind;
+use taps::train::{Error, Event, Method, Norms, Observer, Optimizer, Quiet, Select, Tuned};
+use taps::{Base, Config, Examples, Model, Network, Runtime, fine_tune};
+
+const COUNT: usize = 200;
+
+fn open() -> (Base, Model) {
+    let base = Base::open("adapters/digits/base").unwrap();
+    let model = Model::open(&base).unwrap();
+    (base, model)
+}
+
+/// Digits in inverted contrast, which the base does not know.
+fn digits(count: usize) -> ImageSet {
+    let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte").unwrap();
+    let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte").unwrap();
+    let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
+    let pixels = images.pixels[..count * 64].iter().map(|pixel| 255 - pixel).collect();
+    let labels = labels[..count].iter().map(|&digit| digit.into()).collect();
+    ImageSet::new(pixels, labels, (0..10).map(|digit| digit.to_string()).collect(), spec).unwrap()
+}
+
+/// Without validation, so that the last epoch is what comes out, better or not.
+fn small() -> Config {
+    let (rate, head_rate, max_active_layers) = (3e-3, 3e-3, Some(3));
+    Config { epochs: 3, rate, head_rate, max_active_layers, validation: 0.0, threads: 1, ..Config::default() }
+}
+
+fn tune(config: &Config) -> Result<Tuned, Error> {
+    let (base, model) = open();
+    fine_tune(&base, &model, &digits(COUNT), config, &mut Quiet)
+}
+
+/// Kinds of the layers an adapter has entries for, and the adapter's active layers.
+fn kinds(tuned: &Tuned) -> (Vec<LayerKind>, Vec<String>) {
+    let (base, model) = open();
+    let bytes = tuned.adapter(&base, &model, "digits", Encoding::F32).unwrap();
+    let layout = model.layout();
+    let kind = |name: &str| layout.layer(layout.find(name).unwrap().0).kind;
+    let kinds = Adapter::parse(&bytes).unwrap().entries().map(|entry| kind(entry.name)).collect();
+    let active = tuned.active_layers(layout).into_iter().map(|id| layout.layer(id).name.clone()).collect();
+    (kinds, active)
+}
+
+#[test]
+fn the_cap_holds_however_layers_are_chosen() {
+    for select in [Select::Probe, Select::Scores] {
+        let tuned = tune(&Config { select: select.clone(), lambda: 0.01, ..small() }).unwrap();
+        let (kinds, active) = kinds(&tuned);
+        assert_eq!(active.len(), 3, "{select:?}: {active:?}");
+        assert_eq!(tuned.summary().active_layers as usize, active.len());
+        let linear = kinds.iter().filter(|&&kind| kind == LayerKind::Linear).count();
+        assert_eq!(linear, 2 * active.len(), "weight and bias of each, and of no other");
+        assert_eq!(tuned.worth.len(), 25);
+        let unchosen = tuned.worth.iter().filter(|worth| !worth.chosen).map(|worth| worth.value);
+        let least = tuned.worth.iter().filter(|worth| worth.chosen).map(|worth| worth.value).fold(f32::MAX, f32::min);
+        assert!(unchosen.fold(0.0, f32::max) <= least, "{select:?}: the chosen are worth most");
+    }
+}
+
+#[test]
+fn without_a_cap_the_penalty_decides() {
+    let uncapped = |lambda| {
+        let config = Config { max_active_layers: None, lambda, score_rate: 1e-2, ..small() };
+        kinds(&tune(&config).unwrap()).1.len()
+    };
+    let (free, penalized) = (uncapped(0.0), uncapped(100.0));
+    assert!(penalized < free, "{penalized} active under a large penalty, {free} under none");
+}
+
+#[test]
+fn given_layers_are_the_ones_tuned() {
+    let name = "vit.encoder.layer.2.attention";
+    let config =
+        Config { select: Select::Given(vec![name.to_owned()]), max_active_layers: None, lambda: 0.0, ..small() };
+    let (_, active) = kinds(&tune(&config).unwrap());
+    assert!(!active.is_empty() && active.iter().all(|layer| layer.starts_with(name)), "{active:?}");
+    let config = Config { select: Select::Given(vec!["vit.encoder.layer.2.att".to_owned()]), ..small() };
+    let message = tune(&config).err().unwrap().to_string();
+    assert!(message.contains("vit.encoder.layer.2.att;") && message.contains("vit.encoder.layer.0."), "{message}");
+}
+
+#[test]
+fn norms_are_the_tasks_own_only_if_asked() {
+    let norms = |norms| kinds(&tune(&Config { norms, ..small() }).unwrap()).0.contains(&LayerKind::Norm);
+    assert!(norms(Norms::Owned));
+    assert!(!norms(Norms::Frozen));
+}
+
+#[test]
+fn methods_change_what_they_say() {
+    let (head, active) = kinds(&tune(&Config { method: Method::Head, ..small() }).unwrap());
+    assert_eq!((head, active.len()), (vec![LayerKind::Head; 2], 0));
+    let tuned = tune(&Config { method: Method::Full, ..small() }).unwrap();
+    let (full, active) = kinds(&tuned);
+    assert_eq!(active.len(), 25);
+    assert!(full.contains(&LayerKind::Embedding) && full.contains(&LayerKind::Norm));
+    let momentum = Config { optimizer: Optimizer::Sgd { momentum: 0.9 }, rate: 0.02, head_rate: 0.02, ..small() };
+    assert_eq!(kinds(&tune(&momentum).unwrap()).1.len(), 3);
+}
+
+#[test]
+fn an_adapter_scores_in_the_runtime_what_it_scored_in_training() {
+    let (base, model) = open();
+    let examples = digits(COUNT);
+    let tuned =
+        fine_tune(&base, &model, &examples, &Config { validation: 0.5, epochs: 8, ..small() }, &mut Quiet).unwrap();
+    let bytes = tuned.adapter(&base, &model, "digits", Encoding::F32).unwrap();
+    let runtime = Runtime::new(base, model).with_threads(1);
+    let task = runtime.load_bytes(&bytes, "memory").unwrap();
+    let mut random = rand::SeedableRng::seed_from_u64(0);
+    let (_, held) = taps::train::split(&examples, 0.5, &mut random);
+    let workspace = taps::kernels::Workspace::new(1);
+    let score = taps::runtime::evaluate(runtime.network(), &*task, &examples, &held, 64, &workspace).unwrap();
+    assert_eq!(score, tuned.validation);
+    assert!(score.is_better_than(&tuned.head_alone), "{score:?} after {:?}", tuned.head_alone);
+}
+
+#[test]
+fn without_validation_the_last_epoch_is_kept() {
+    let tuned = tune(&small()).unwrap();
+    assert_eq!((tuned.epoch, tuned.summary().validation, tuned.validation.examples), (3, None, 0));
+    assert_eq!(tuned.summary().examples as usize, COUNT);
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused() {
+    let (base, model) = open();
+    let few = fine_tune(&base, &model, &digits(1), &small(), &mut Quiet).err().unwrap();
+    assert!(matches!(few, Error::TooFewExamples { examples: 1, classes: 10 }), "{few}");
+    for config in
+        [Config { batch: 0, ..small() }, Config { rate: f32::NAN, ..small() }, Config { validation: 1.0, ..small() }]
+    {
+        assert!(matches!(tune(&config), Err(Error::Setting { .. })));
+    }
+    let diverged = tune(&Config { rate: 1e30, head_rate: 1e30, ..small() }).err().unwrap();
+    assert!(matches!(diverged, Error::Diverged { .. }), "{diverged}");
+}
+
+/// Asks to stop after some events.
+struct StopAfter(usize, Cell<usize>);
+
+impl Observer for StopAfter {
+    fn event(&mut self, _: &Event<'_>) {
+        self.1.set(self.1.get() + 1);
+    }
+
+    fn stop(&self) -> bool {
+        self.1.get() >= self.0
+    }
+}
+
+#[test]
+fn a_stopped_run_keeps_what_it_has_or_says_that_it_has_nothing() {
+    let (base, model) = open();
+    let run = |events| {
+        let mut observer = StopAfter(events, Cell::new(0));
+        fine_tune(&base, &model, &digits(COUNT), &Config { validation: 0.25, ..small() }, &mut observer)
+    };
+    assert!(matches!(run(2), Err(Error::Stopped)));
+    let mut kept = Vec::new();
+    for events in [30, 60, 75] {
+        let tuned = run(events).unwrap();
+        assert!(tuned.stopped);
+        let bytes = tuned.adapter(&base, &model, "digits", Encoding::F32).unwrap();
+        assert_eq!(Adapter::parse(&bytes).unwrap().labels().len(), digits(COUNT).classes().len());
+        kept.push(tuned.epoch);
+    }
+    assert!(kept.is_sorted(), "{kept:?}");
+}
