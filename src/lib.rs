@@ -18,7 +18,7 @@
 //!
 //! | module | what it is for | depends on |
 //! |---|---|---|
-//! | [`format`] | adapter files: `no_std`, never allocates | |
+//! | [`mod@format`] | adapter files: `no_std`, never allocates | |
 //! | [`base`] | the mapped base and its tensor index | `format` |
 //! | [`kernels`] | arithmetic on the CPU, forward and backward | |
 //! | [`runtime`] | tasks, the switch, the forward pass | `format`, `base`, `kernels` |
