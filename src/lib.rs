@@ -29,17 +29,16 @@
 //!
 //! # Use
 //! ```no_run
-//! use taps::{Base, Model, Runtime};
-//! # fn input() -> taps::Input { unimplemented!() }
+//! use taps::{Base, Input, Model, Runtime};
 //!
-//! let base = Base::open("minilm")?;
-//! let model = Model::open(&base)?;
-//! let runtime = Runtime::new(base, model);
-//! let banking = runtime.load("banking.taps")?;
-//! runtime.switch(&banking);
-//! let prediction = runtime.predict(&input())?;
-//! println!("{}: {}", prediction.task().labels().len(), prediction.label(0));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! fn classify(input: &Input) -> Result<String, Box<dyn std::error::Error>> {
+//!     let base = Base::open("minilm")?;
+//!     let model = Model::open(&base)?;
+//!     let runtime = Runtime::new(base, model);
+//!     let banking = runtime.load("banking.taps")?;
+//!     runtime.switch(&banking);
+//!     Ok(runtime.predict(input)?.label(0).to_owned())
+//! }
 //! ```
 #![cfg_attr(not(any(feature = "runtime", test)), no_std)]
 
