@@ -122,3 +122,18 @@ fn a_gradient_of_late_layers_stops_before_early_ones() {
     let expected = golden.floats("grad.vit.encoder.layer.1.output.dense.weight");
     assert!(distance(&got[0].1, &expected) < 2e-4);
 }
+
+#[test]
+fn a_configuration_that_does_not_fit_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(common::folder("bert").join("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    let error = |config: Option<&str>| {
+        if let Some(config) = config {
+            std::fs::write(folder.path().join("config.json"), config).unwrap();
+        }
+        Model::open(&Base::open(folder.path()).unwrap()).err().unwrap().to_string()
+    };
+    assert!(error(None).contains("no config.json"));
+    assert!(error(Some(r#"{"model_type":"gpt2"}"#)).contains("model_type"));
+    assert!(error(Some(r#"{"model_type":"bert"}"#)).contains("hidden_size: missing"));
+}

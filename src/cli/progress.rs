@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::text::percent;
+use crate::runtime::Score;
 use crate::train::{Event, Observer, Phase};
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -20,6 +21,11 @@ pub(super) fn stop_on_ctrl_c() {
     if let Err(error) = installed {
         eprintln!("note: Ctrl-C will end the run without an adapter: {error}");
     }
+}
+
+/// A validation score as a percentage, where examples were held out.
+fn accuracy(score: &Score) -> String {
+    if score.examples == 0 { "none".to_owned() } else { percent(score.accuracy()) }
 }
 
 /// Shows a fine-tune's progress on stderr.
@@ -71,10 +77,10 @@ impl Observer for Progress {
                 self.line(format!("chose {chosen} of {} layers", layers.len()));
             }
             Event::Epoch { epoch: 0, validation, .. } => {
-                self.line(format!("head alone: validation {}", percent(validation.accuracy())));
+                self.line(format!("head alone: validation {}", accuracy(validation)));
             }
             Event::Epoch { epoch, of, loss, validation, active, best } => {
-                let (accuracy, star) = (percent(validation.accuracy()), if *best { ", best so far" } else { "" });
+                let (accuracy, star) = (accuracy(validation), if *best { ", best so far" } else { "" });
                 self.line(format!("epoch {epoch}/{of}: loss {loss:.4}, validation {accuracy}, {active} active{star}"));
             }
         }

@@ -10,7 +10,7 @@ use super::session::{BaseArgs, ColumnArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, picture};
 use crate::format::Encoding;
-use crate::runtime::{Examples, Network, write_atomically};
+use crate::runtime::{Examples, Network, Score, write_atomically};
 use crate::train::{Config, Method, Norms, Optimizer, Select, fine_tune};
 
 #[derive(ClapArgs)]
@@ -188,18 +188,24 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     mode.say(format_args!("layers  {}", picture::cells(layout, &active)));
     names.iter().for_each(|name| mode.say(format_args!("        {name}")));
     let (head, best) = (tuned.head_alone, tuned.validation);
-    mode.say(format_args!(
-        "score   {} on held-out examples, {} with the head alone",
-        percent(best.accuracy()),
-        percent(head.accuracy())
-    ));
+    let share = |score: Score| (score.examples > 0).then(|| score.accuracy());
+    match (share(best), share(head)) {
+        (Some(best), Some(head)) => {
+            mode.say(format_args!(
+                "score   {} on held-out examples, {} with the head alone",
+                percent(best),
+                percent(head)
+            ));
+        }
+        _ => mode.say("score   unknown: no examples were held out"),
+    }
     mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.len())));
     mode.result(&json!({
         "task": args.task,
         "out": args.out.display().to_string(),
         "bytes": adapter.len(),
-        "validation_accuracy": best.accuracy(),
-        "head_alone_accuracy": head.accuracy(),
+        "validation_accuracy": share(best),
+        "head_alone_accuracy": share(head),
         "active_layers": names,
         "tapped_layers": layout.tapped().count(),
         "epoch": tuned.epoch,
