@@ -18,8 +18,8 @@ use taps::base::Base;
 use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
 use taps::format::Encoding;
 use taps::models::Model;
-use taps::runtime::{Network, Part, Runtime, Weights, write_atomically};
-use taps::train::{Config, Event, Method, Observer, fine_tune};
+use taps::runtime::{Runtime, write_atomically};
+use taps::train::{Config, Event, Method, Observer, bake, fine_tune};
 
 const SIZE: usize = 8;
 const PATCH: usize = 2;
@@ -72,18 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::new(base, model);
     let task = runtime.load_bytes(&adapter, "digits")?;
 
-    let mut tensors = Tensors::new();
-    for (id, layer) in runtime.network().layout().layers() {
-        for part in [Part::Weight, Part::Bias] {
-            if let (Some(param), Some(weight)) = (layer.param(part), task.param(id, part)) {
-                let values = weight.floats(&Default::default()).to_vec();
-                let mut shape = param.shape.clone();
-                shape[0] = values.len() / shape[1..].iter().product::<usize>();
-                tensors.insert(param.name.clone(), (shape, values));
-            }
-        }
-    }
-    write(folder, &config, &tensors)?;
+    bake(runtime.base(), runtime.network(), &*task, task.labels(), folder)?;
     std::fs::remove_dir_all(&random)?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 #![cfg(feature = "data")]
 
 use std::path::{Path, PathBuf};
-use taps::data::{Columns, Dataset, Error, ImageSpec, Options, Tokenizer, open, read_texts};
+use taps::data::{Augment, Columns, Dataset, Error, ImageSpec, Options, Tokenizer, open, read_texts};
 use taps::runtime::{Examples, Input};
 
 const TOKENIZER: &str = r###"{
@@ -39,7 +39,7 @@ fn texts_are_trained_on_evaluated_and_predicted() {
     let train = write(folder.path(), "train.csv", "text,category\n\"lost, lost\",b\nCards lost again,a\n");
     let train = open(train, &how).unwrap();
     assert_eq!(train.classes(), ["a", "b"]);
-    let Input::Tokens(batch) = train.batch(&[1, 0]) else { panic!("texts are tokens") };
+    let Input::Tokens(batch) = train.batch(&[1, 0]).unwrap() else { panic!("texts are tokens") };
     assert_eq!(batch.ids, [2, 4, 5, 3, 2, 6, 1, 3]);
     assert_eq!(batch.segments.ranges().collect::<Vec<_>>(), [0..4, 4..8]);
 
@@ -84,12 +84,42 @@ fn a_folder_of_images_loses_few_of_them_or_fails() {
     assert_eq!((set.len(), set.classes(), set.label(100)), (101, ["black", "white"].map(String::from).as_slice(), 1));
     let Dataset::Images(images) = &set else { panic!("a folder is images") };
     assert!(images.skipped()[0].0.ends_with("black/broken.png"));
-    let Input::Images(batch) = set.batch(&[100, 0]) else { panic!("images are images") };
+    let Input::Images(batch) = set.batch(&[100, 0]).unwrap() else { panic!("images are images") };
     assert_eq!(batch.pixels, [vec![1.0; 12], vec![-1.0; 12]].concat());
 
     write(folder.path(), "white/1.png", "no image either");
     let error = open(folder.path(), &how).unwrap_err();
     assert!(matches!(error, Error::SkippedImages { skipped: 2, total: 103, .. }), "{error}");
+}
+
+#[test]
+fn images_beyond_the_memory_limit_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec();
+    for class in ["a", "b"] {
+        let path = write(folder.path(), &format!("{class}/0.png"), "");
+        image::RgbImage::from_fn(4, 4, |x, y| image::Rgb([x as u8 * 60, y as u8 * 60, 9])).save(path).unwrap();
+    }
+    let mut how = Options { image: Some(&spec), ..Options::default() };
+    let whole = open(folder.path(), &how).unwrap();
+    how.cache = 12;
+    how.augment = Augment { crop: 1, flip: true };
+    let set = open(folder.path(), &how).unwrap();
+    let pixels = |input| match input {
+        Input::Images(images) => images.pixels,
+        Input::Tokens(_) => panic!("images are images"),
+    };
+    let plain = pixels(whole.batch(&[1, 0]).unwrap());
+    assert_eq!(pixels(set.batch(&[1, 0]).unwrap()), plain);
+    assert_eq!(pixels(whole.training_batch(&[1, 0], 5).unwrap()), plain);
+    let trained: Vec<Vec<f32>> = (0..20).map(|seed| pixels(set.training_batch(&[1, 0], seed).unwrap())).collect();
+    assert_eq!(pixels(set.training_batch(&[1, 0], 0).unwrap()), trained[0]);
+    assert!(trained.iter().any(|batch| *batch != plain));
+
+    std::fs::remove_file(folder.path().join("b/0.png")).unwrap();
+    assert!(set.batch(&[0]).is_ok());
+    let message = set.batch(&[0, 1]).unwrap_err().to_string();
+    assert!(message.starts_with(&folder.path().join("b/0.png").display().to_string()), "{message}");
 }
 
 #[test]
@@ -103,7 +133,7 @@ fn an_idx_pair_is_images() {
     for path in [images.as_path(), folder.path()] {
         let set = open(path, &how).unwrap();
         assert_eq!((set.classes(), set.label(0)), (["3", "7"].map(String::from).as_slice(), 1));
-        let Input::Images(batch) = set.batch(&[0]) else { panic!("images are images") };
+        let Input::Images(batch) = set.batch(&[0]).unwrap() else { panic!("images are images") };
         assert_eq!(batch.pixels, [1.0; 12]);
     }
 }

@@ -6,9 +6,19 @@
 mod check;
 #[path = "kernels/naive.rs"]
 mod naive;
+#[path = "kernels/naive_images.rs"]
+mod naive_images;
 
 #[path = "kernels/attention.rs"]
 mod attention;
+#[path = "kernels/batch_norm.rs"]
+mod batch_norm;
+#[path = "kernels/columns.rs"]
+mod columns;
+#[path = "kernels/conv.rs"]
+mod conv;
+#[path = "kernels/depthwise.rs"]
+mod depthwise;
 #[path = "kernels/elementwise.rs"]
 mod elementwise;
 #[path = "kernels/linear.rs"]
@@ -23,3 +33,5 @@ mod panics;
 mod rows;
 #[path = "kernels/update.rs"]
 mod update;
+#[path = "kernels/window_pool.rs"]
+mod window_pool;

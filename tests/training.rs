@@ -90,7 +90,7 @@ fn given_layers_are_the_ones_tuned() {
 #[test]
 fn norms_are_the_tasks_own_only_if_asked() {
     let norms = |norms| kinds(&tune(&Config { norms, ..small() }).unwrap()).0.contains(&LayerKind::Norm);
-    assert!(norms(Norms::Owned));
+    assert!(norms(Norms::Affine));
     assert!(!norms(Norms::Frozen));
 }
 

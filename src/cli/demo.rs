@@ -11,7 +11,7 @@ use super::digits::{Digits, Scene};
 use super::progress::{Progress, stop_on_ctrl_c};
 use super::session::{BaseArgs, Session};
 use super::text::{bytes, percent};
-use super::{Error, Mode, picture};
+use super::{Error, Mode, pictures};
 use crate::data::{ImageSet, ImageSpec};
 use crate::format::Encoding;
 use crate::kernels::Workspace;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         return Err(Error::Usage(message));
     }
     let digits = Digits::open(&args.assets.join("data"))?;
-    let session = Session::open(&BaseArgs { base: base.clone(), max_tokens: 1 })?;
+    let session = Session::open(&BaseArgs::of(&base))?;
     let Some(spec) = session.image.clone() else {
         return Err(Error::Failed(format!("{} reads no images", base.display())));
     };
@@ -114,7 +114,7 @@ fn config(args: &Args, threads: usize) -> Config {
         epochs: 14,
         rate: 3e-3,
         head_rate: 3e-3,
-        norms: Norms::Owned,
+        norms: Norms::Affine,
         seed: args.seed,
         threads,
         ..Config::default()
@@ -153,7 +153,7 @@ fn show(outcome: &Outcome, runtime: &Runtime<Model>, mode: Mode) {
     mode.say(format_args!("          base {base}, adapter {}", percent(outcome.accuracy)));
     mode.say(format_args!(
         "          {}  {} of {tapped} layers, {size}\n",
-        picture::cells(layout, &active),
+        pictures::cells(layout, &active),
         active.len()
     ));
 }
@@ -223,7 +223,7 @@ fn compare(
     spec: &ImageSpec,
     mode: Mode,
 ) -> Result<Compared, Error> {
-    let fresh = Session::open(&BaseArgs { base: base.to_owned(), max_tokens: 1 })?.runtime(mode.threads);
+    let fresh = Session::open(&BaseArgs::of(base))?.runtime(mode.threads);
     let mut compared = Compared { tasks: Vec::new(), predictions: 0 };
     for outcome in outcomes {
         let name = outcome.scene.name();
@@ -234,7 +234,7 @@ fn compare(
         let held_out = digits.held_out(outcome.scene, spec)?;
         let indices: Vec<usize> = (0..held_out.len()).collect();
         for chunk in indices.chunks(64) {
-            let batch = held_out.batch(chunk);
+            let batch = held_out.batch(chunk)?;
             let (before, after) = (runtime.predict(&batch)?, fresh.predict(&batch)?);
             if before.logits()[..] != after.logits()[..] {
                 return Err(Error::Failed(format!("{name}: predictions differ after reloading")));

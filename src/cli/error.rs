@@ -1,5 +1,7 @@
 //! Why a command failed.
 
+use plotters::drawing::DrawingAreaErrorKind;
+
 use crate::{base, data, models, runtime, train};
 
 /// Why a command failed.
@@ -11,6 +13,8 @@ pub(super) enum Error {
     /// A check that the command makes did not hold.
     #[error("{0}")]
     Failed(String),
+    #[error("a picture could not be drawn: {0}")]
+    Drawing(#[from] DrawingAreaErrorKind<std::io::Error>),
     #[error(transparent)]
     Base(#[from] base::Error),
     #[error(transparent)]

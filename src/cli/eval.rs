@@ -6,9 +6,12 @@ use std::time::Instant;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::image_args::CacheArgs;
+use super::record::Measured;
 use super::session::{BaseArgs, ColumnArgs, Session};
 use super::text::percent;
 use super::{Error, Mode};
+use crate::data::Options;
 use crate::kernels::Workspace;
 use crate::runtime::{Examples, Runtime, Weights, evaluate};
 
@@ -25,6 +28,11 @@ pub(super) struct Args {
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Record of the adapter's run (*.run.json) to add the accuracy to, as its test accuracy
+    #[arg(long, value_name = "FILE", requires = "adapter")]
+    record: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
@@ -34,7 +42,10 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         Some(adapter) => runtime.load(adapter)?,
         None => runtime.base_task().clone(),
     };
-    let examples = session.examples(&args.data, args.columns.columns(), Some(task.labels()))?;
+    let record = args.record.as_ref().map(|path| Measured::open(path, &task)).transpose()?;
+    let cache = args.cache.bytes(session.image.as_ref())?;
+    let how = Options { columns: args.columns.columns(), labels: Some(task.labels()), cache, ..Options::default() };
+    let examples = session.examples(&args.data, how)?;
     for (path, reason) in examples.skipped() {
         eprintln!("note: skipped {}: {reason}", path.display());
     }
@@ -42,6 +53,9 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let started = Instant::now();
     let score = evaluate(&session.model, &*task, &examples, &indices, 64, &Workspace::new(mode.threads))?;
     let seconds = started.elapsed().as_secs_f64();
+    if let Some(record) = record {
+        record.save(score.accuracy())?;
+    }
     let (correct, all) = (score.correct, score.examples);
     let name = task.name();
     mode.say(format_args!(

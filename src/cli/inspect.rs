@@ -6,11 +6,11 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::text::{bytes, percent};
-use super::{Error, Mode, picture};
+use super::{Error, Mode, change, pictures};
 use crate::base::Base;
-use crate::format::{Adapter, Entry, Role};
+use crate::format::{Adapter, Role};
 use crate::models::Model;
-use crate::runtime::{self, LayerKind, Network};
+use crate::runtime::{self, Network};
 
 #[derive(ClapArgs)]
 #[command(after_help = "Example:\n  taps inspect banking.taps --base minilm/")]
@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// Its base, to draw the layers in network order and say how much each was changed
     #[arg(long, value_name = "PATH")]
     base: Option<PathBuf>,
+    /// Draw the layers and how much each was changed into this SVG file; an existing one is replaced whole
+    #[arg(long, value_name = "FILE", requires = "base")]
+    svg: Option<PathBuf>,
 }
 
 /// Reads and parses an adapter, with errors that name the file.
@@ -61,13 +64,13 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     if let Some((_, model)) = &base {
         let mut active: Vec<_> =
             adapter.entries().filter_map(|entry| model.layout().find(entry.name)).map(|found| found.0).collect();
-        active.retain(|&id| model.layout().layer(id).kind == LayerKind::Linear);
-        mode.say(format_args!("layers        {}", picture::cells(model.layout(), &active)));
+        active.retain(|&id| model.layout().layer(id).kind.is_tapped());
+        mode.say(format_args!("layers        {}", pictures::cells(model.layout(), &active)));
     }
     mode.say(format_args!("\n{:>10}  {:<8} {:<6} {:>8}  tensor", "bytes", "role", "as", "change"));
     let mut entries = Vec::new();
     for entry in adapter.entries() {
-        let change = base.as_ref().and_then(|(base, _)| change(base, &entry));
+        let change = base.as_ref().and_then(|(base, _)| change::relative(base, &entry));
         let role = match entry.role {
             Role::Delta => "delta",
             Role::Replacement => "replaced",
@@ -84,6 +87,10 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
             "bytes": entry.payload.len(),
             "change": change,
         }));
+    }
+    if let (Some(out), Some((base, model))) = (&args.svg, &base) {
+        runtime::write_atomically(out, picture(&adapter, base, model)?.as_bytes())?;
+        mode.say(format_args!("\nwrote         {}", out.display()));
     }
     mode.result(&json!({
         "task": adapter.task(),
@@ -106,14 +113,18 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     Ok(())
 }
 
-/// Norm of a delta beside the norm of the base tensor it is added to.
-fn change(base: &Base, entry: &Entry<'_>) -> Option<f32> {
-    if entry.role != Role::Delta {
-        return None;
+/// The tapped layers in network order as an SVG.
+fn picture(adapter: &Adapter<'_>, base: &Base, model: &Model) -> Result<String, Error> {
+    let changes = change::layers(adapter, Some((base, model)));
+    let layout = model.layout();
+    let layers: Vec<String> = layout.tapped().map(|id| layout.layer(id).name.clone()).collect();
+    let changed = |layer: &String| changes.iter().find(|(name, _)| name == layer).map(|found| found.1);
+    let (active, all, size) = (changes.len(), layers.len(), bytes(adapter.len()));
+    pictures::Strip {
+        task: adapter.task(),
+        note: &format!("{} · {active} of {all} layers changed · {size}", adapter.method()),
+        changes: &layers.iter().map(changed).collect::<Vec<_>>(),
+        layers: &layers,
     }
-    let weight = base.tensor(base.find(entry.name)?).to_vec();
-    let mut delta = vec![0.0; entry.elements()];
-    entry.decode_into(&mut delta).ok()?;
-    let norm = |values: &[f32]| crate::kernels::squared_norm(values).sqrt();
-    Some(norm(&delta) / norm(&weight).max(f32::MIN_POSITIVE))
+    .svg()
 }

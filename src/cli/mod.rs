@@ -3,17 +3,23 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong use. With `--json` a command prints one object on stdout and
 //! nothing else; progress goes to stderr.
 
+mod change;
 mod demo;
 mod digits;
 mod error;
 mod eval;
+mod folder;
+mod image_args;
 mod inspect;
-mod picture;
+mod pictures;
 mod predict;
 mod progress;
+mod record;
+mod report;
 mod session;
 mod text;
 mod train;
+mod tune_args;
 mod verify;
 
 use std::process::ExitCode;
@@ -48,6 +54,8 @@ enum Command {
     Predict(predict::Args),
     /// Show what an adapter changes and what each layer costs
     Inspect(inspect::Args),
+    /// Draw the tasks and runs of a folder as one page: layers by task, accuracy against parameters, losses
+    Report(report::Args),
     /// Check an adapter file, and that it belongs to a base
     Verify(verify::Args),
 }
@@ -93,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args, mode),
         Command::Predict(args) => predict::run(&args, mode),
         Command::Inspect(args) => inspect::run(&args, mode),
+        Command::Report(args) => report::run(&args, mode),
         Command::Verify(args) => verify::run(&args, mode),
     };
     match done {

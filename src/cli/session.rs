@@ -7,7 +7,7 @@ use clap::Args;
 use super::Error;
 use crate::base::Base;
 use crate::data::{Columns, Dataset, ImageSpec, Options, Tokenizer};
-use crate::models::{InputSpec, Model};
+use crate::models::{self, InputSpec, Model};
 use crate::runtime::{Network, Runtime};
 
 /// Which base, and how its input is read.
@@ -16,9 +16,32 @@ pub(super) struct BaseArgs {
     /// The base: a folder in Hugging Face layout or a .safetensors file
     #[arg(long, value_name = "PATH")]
     pub(super) base: PathBuf,
+    /// Architecture, in place of what the base's config.json says: resnet50, mobilenet_v2, vit, …
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Size of the images the base is to read, in place of the one it was trained on: 96, or height x width as 51x40
+    #[arg(long, value_name = "PIXELS", value_parser = image_size)]
+    image_size: Option<[usize; 2]>,
     /// Longest token sequence; what is longer loses its end
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub(super) max_tokens: usize,
+}
+
+impl BaseArgs {
+    /// A base that reads images, as its configuration says.
+    pub(super) fn of(base: &Path) -> Self {
+        Self { base: base.to_owned(), arch: None, image_size: None, max_tokens: 1 }
+    }
+}
+
+/// Height and width from one number or two.
+fn image_size(text: &str) -> Result<[usize; 2], String> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=1 << 14).contains(side));
+    side(height)
+        .zip(side(width))
+        .map(|(height, width)| [height, width])
+        .ok_or("a size in pixels, as 96 or 51x40".into())
 }
 
 /// Which columns of a text file are read.
@@ -49,22 +72,29 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn open(args: &BaseArgs) -> Result<Self, Error> {
         let base = Base::open(&args.base)?;
-        let model = Model::open(&base)?;
+        let options = models::Options { architecture: args.arch.clone(), image_size: args.image_size };
+        let model = Model::open_with(&base, &options)?;
+        for tensor in model.layout().unused(&base) {
+            // What training leaves in a file and no network reads.
+            if !tensor.ends_with("num_batches_tracked") && !tensor.ends_with("position_ids") {
+                eprintln!("note: {}: tensor {tensor} is not used", base.path().display());
+            }
+        }
         let (tokenizer, image) = match model.input() {
             InputSpec::Tokens { max } => {
                 let tokenizer = Tokenizer::open(base.folder().join("tokenizer.json"), args.max_tokens.min(max))?;
                 (Some(tokenizer), None)
             }
-            InputSpec::Images { channels, size, mean, std } => {
-                (None, Some(ImageSpec { channels, height: size, width: size, mean, std }))
+            InputSpec::Images { channels, height, width, mean, std } => {
+                (None, Some(ImageSpec { channels, height, width, mean, std }))
             }
         };
         Ok(Self { base, model, tokenizer, image })
     }
 
-    /// Reads labelled examples for this base.
-    pub(super) fn examples(&self, path: &Path, columns: Columns, labels: Option<&[String]>) -> Result<Dataset, Error> {
-        let options = Options { columns, tokenizer: self.tokenizer.as_ref(), image: self.image.as_ref(), labels };
+    /// Reads labelled examples for this base, whose tokenizer or image size stands in for that of `how`.
+    pub(super) fn examples<'a>(&'a self, path: &Path, how: Options<'a>) -> Result<Dataset, Error> {
+        let options = Options { tokenizer: self.tokenizer.as_ref(), image: self.image.as_ref(), ..how };
         Ok(crate::data::open(path, &options)?)
     }
 

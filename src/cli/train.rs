@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::image_args::{AugmentArgs, CacheArgs};
 use super::progress::{Progress, stop_on_ctrl_c};
+use super::record::{Record, Recorder};
 use super::session::{BaseArgs, ColumnArgs, Session};
 use super::text::{bytes, percent};
-use super::{Error, Mode, picture};
-use crate::format::Encoding;
+use super::tune_args::TuneArgs;
+use super::{Error, Mode, inspect, pictures};
+use crate::data::Options;
 use crate::runtime::{Examples, Network, Score, write_atomically};
-use crate::train::{Config, Method, Norms, Optimizer, Select, fine_tune};
+use crate::train::{Data, fine_tune};
 
 #[derive(ClapArgs)]
 #[command(
@@ -23,6 +26,9 @@ pub(super) struct Args {
     /// Labelled examples: .csv, .tsv or .jsonl, a folder of class folders of images, or IDX images
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
+    /// Labelled examples to choose the best epoch by, in place of a share of those in --data
+    #[arg(long, value_name = "PATH")]
+    validation_data: Option<PathBuf>,
     /// Name of the task, kept in the adapter
     #[arg(long, value_name = "NAME")]
     task: String,
@@ -31,142 +37,35 @@ pub(super) struct Args {
     out: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// What the task may change
-    #[arg(long, value_enum, default_value_t = MethodArg::Taps)]
-    method: MethodArg,
-    /// Hard cap on layers with a delta [default: none]
-    #[arg(long, value_name = "K")]
-    max_active_layers: Option<usize>,
-    /// How the layers that may change are chosen
-    #[arg(long, value_enum, default_value_t = SelectArg::Probe)]
-    select: SelectArg,
-    /// Layers to change, by name or by a prefix of whole name parts; replaces --select
-    #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with = "select")]
-    layers: Vec<String>,
-    /// How the weights of active layers are stored
-    #[arg(long, value_enum, default_value_t = EncodingArg::F32)]
-    encoding: EncodingArg,
-    /// Whether the task has normalization parameters of its own
-    #[arg(long, value_enum, default_value_t = NormsArg::Frozen)]
-    norms: NormsArg,
-    /// Passes over the examples
-    #[arg(long, value_name = "N")]
-    epochs: Option<usize>,
-    /// Examples in a step
-    #[arg(long, value_name = "N")]
-    batch: Option<usize>,
-    /// Learning rate of deltas
-    #[arg(long, value_name = "RATE")]
-    rate: Option<f32>,
-    /// Learning rate of the head
-    #[arg(long, value_name = "RATE")]
-    head_rate: Option<f32>,
-    /// Weight λ of the penalty on active layers
-    #[arg(long, value_name = "λ")]
-    lambda: Option<f32>,
-    /// Gradient descent with this momentum in place of AdamW
-    #[arg(long, value_name = "SHARE")]
-    momentum: Option<f32>,
-    /// Share of the examples held out to choose the best epoch
-    #[arg(long, value_name = "SHARE")]
-    validation: Option<f32>,
-    /// End after this many epochs without a better validation score
-    #[arg(long, value_name = "N")]
-    patience: Option<usize>,
-    /// Seed of every random choice
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum MethodArg {
-    /// The head alone
-    Head,
-    /// The head and gated deltas of a few layers
-    Taps,
-    /// Every layer
-    Full,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum SelectArg {
-    /// By the gradient of each layer at the base
-    Probe,
-    /// By TAPS's scores after an epoch with a gate on every layer
-    Scores,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum NormsArg {
-    /// The base's are used
-    Frozen,
-    /// Scale and bias are the task's
-    Owned,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum EncodingArg {
-    /// Exact
-    F32,
-    /// Half the bytes
-    F16,
-    /// A quarter of the bytes, with a scale per output channel
-    Int8,
-}
-
-impl Args {
-    fn config(&self, threads: usize) -> Config {
-        let default = Config::default();
-        Config {
-            method: match self.method {
-                MethodArg::Head => Method::Head,
-                MethodArg::Taps => Method::Taps,
-                MethodArg::Full => Method::Full,
-            },
-            select: match (self.select, self.layers.is_empty()) {
-                (_, false) => Select::Given(self.layers.clone()),
-                (SelectArg::Probe, true) => Select::Probe,
-                (SelectArg::Scores, true) => Select::Scores,
-            },
-            norms: match self.norms {
-                NormsArg::Frozen => Norms::Frozen,
-                NormsArg::Owned => Norms::Owned,
-            },
-            optimizer: self.momentum.map_or(default.optimizer, |momentum| Optimizer::Sgd { momentum }),
-            max_active_layers: self.max_active_layers,
-            epochs: self.epochs.unwrap_or(default.epochs),
-            batch: self.batch.unwrap_or(default.batch),
-            rate: self.rate.unwrap_or(default.rate),
-            head_rate: self.head_rate.unwrap_or(default.head_rate),
-            lambda: self.lambda.unwrap_or(default.lambda),
-            validation: self.validation.unwrap_or(default.validation),
-            patience: self.patience,
-            seed: self.seed,
-            threads,
-            ..default
-        }
-    }
-}
-
-impl EncodingArg {
-    fn encoding(self) -> Encoding {
-        match self {
-            EncodingArg::F32 => Encoding::F32,
-            EncodingArg::F16 => Encoding::F16,
-            EncodingArg::Int8 => Encoding::Int8,
-        }
-    }
+    #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    augment: AugmentArgs,
+    #[command(flatten)]
+    tune: TuneArgs,
+    /// Write the run's settings, scores and losses beside the adapter: x.taps has x.run.json
+    #[arg(long)]
+    record: bool,
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
-    let config = args.config(mode.threads);
+    let config = args.tune.config(mode.threads);
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         return Err(Error::Usage(format!("--out: there is no folder {}", folder.display())));
     }
     let session = Session::open(&args.base)?;
-    let examples = session.examples(&args.data, args.columns.columns(), None)?;
+    let image = session.image.as_ref();
+    let (cache, augment) = (args.cache.bytes(image)?, args.augment.augment(image)?);
+    let how = Options { columns: args.columns.columns(), cache, augment, ..Options::default() };
+    // Without a head of its own the task speaks of the base's classes.
+    let kept = (!config.own_head).then(|| session.model.layout().labels());
+    let examples = session.examples(&args.data, Options { labels: kept, ..how.clone() })?;
+    let validation = match &args.validation_data {
+        Some(path) => Some(session.examples(path, Options { labels: Some(examples.classes()), ..how })?),
+        None => None,
+    };
     mode.say(format_args!("base    {}", session.describe()));
     let (count, classes) = (examples.len(), examples.classes().len());
     mode.say(format_args!("data    {}: {count} examples of {classes} classes", args.data.display()));
@@ -174,18 +73,25 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         eprintln!("note: skipped {}: {reason}", path.display());
     }
     stop_on_ctrl_c();
-    let mut progress = Progress::new(mode.json);
-    let tuned = fine_tune(&session.base, &session.model, &examples, &config, &mut progress)?;
-    drop(progress);
-    let adapter = tuned.adapter(&session.base, &session.model, &args.task, args.encoding.encoding())?;
+    let data = Data { train: &examples, validation: validation.as_ref().map(|examples| examples as &dyn Examples) };
+    let mut progress = Recorder::new(Progress::new(mode.json), &config);
+    let tuned = fine_tune(&session.base, &session.model, data, &config, &mut progress)?;
+    let course = progress.finish();
+    let adapter = tuned.adapter(&session.base, &session.model, &args.task, args.tune.encoding())?;
     write_atomically(&args.out, &adapter)?;
     let layout = session.model.layout();
     let active = tuned.active_layers(layout);
     let names: Vec<&str> = active.iter().map(|&id| layout.layer(id).name.as_str()).collect();
+    let record = match args.record {
+        true => Some(
+            Record::of_run(&inspect::parse(&args.out, &adapter)?, &names, &config, &tuned, course).write(&args.out)?,
+        ),
+        false => None,
+    };
     if tuned.stopped {
         mode.say("stopped: the best adapter so far is kept");
     }
-    mode.say(format_args!("layers  {}", picture::cells(layout, &active)));
+    mode.say(format_args!("layers  {}", pictures::cells(layout, &active)));
     names.iter().for_each(|name| mode.say(format_args!("        {name}")));
     let (head, best) = (tuned.head_alone, tuned.validation);
     let share = |score: Score| (score.examples > 0).then(|| score.accuracy());
@@ -200,6 +106,9 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         _ => mode.say("score   unknown: no examples were held out"),
     }
     mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.len())));
+    if let Some(record) = &record {
+        mode.say(format_args!("wrote   {}", record.display()));
+    }
     mode.result(&json!({
         "task": args.task,
         "out": args.out.display().to_string(),
@@ -212,6 +121,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "steps": tuned.steps,
         "seconds_per_step": tuned.seconds_per_step,
         "stopped": tuned.stopped,
+        "record": record.map(|path| path.display().to_string()),
     }));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Labelled examples of either kind.
 
 use super::{ImageSet, TextSet};
-use crate::runtime::{Examples, Input};
+use crate::runtime::{self, Examples, Input};
 use std::path::PathBuf;
 
 /// Labelled examples of either kind.
@@ -47,7 +47,11 @@ impl Examples for Dataset {
         self.examples().rows(index)
     }
 
-    fn batch(&self, indices: &[usize]) -> Input {
+    fn batch(&self, indices: &[usize]) -> Result<Input, runtime::Error> {
         self.examples().batch(indices)
+    }
+
+    fn training_batch(&self, indices: &[usize], seed: u64) -> Result<Input, runtime::Error> {
+        self.examples().training_batch(indices, seed)
     }
 }

@@ -221,6 +221,11 @@ impl Error {
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         |source| Error::Io { path: path.to_path_buf(), source }
     }
+
+    /// What a library says, or else the message: the reason alone where the path stands beside it.
+    pub(super) fn reason(&self) -> String {
+        std::error::Error::source(self).map_or_else(|| self.to_string(), |source| source.to_string())
+    }
 }
 
 fn place(path: &Path, line: Option<usize>) -> String {

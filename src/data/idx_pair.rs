@@ -3,7 +3,7 @@
 use super::classes::Classes;
 use super::idx::IdxError;
 use super::{Error, ImageSpec, Result, read_idx_images, read_idx_labels};
-use image::{DynamicImage, GrayImage};
+use image::{DynamicImage, GrayImage, ImageResult};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,10 +30,12 @@ impl IdxPair {
         }
         let mut pixels = spec.blank(images.count)?;
         let sources = images.pixels.par_chunks(images.height * images.width);
-        pixels.par_chunks_mut(spec.size()).zip(sources).for_each(|(out, source)| {
+        let fit = |(out, source): (&mut [u8], &[u8])| {
             let image = GrayImage::from_raw(images.width as u32, images.height as u32, source.to_vec());
-            spec.fit(image.map(DynamicImage::from).unwrap_or_default(), out);
-        });
+            spec.fit(image.map(DynamicImage::from).unwrap_or_default(), out)
+        };
+        let fitted: ImageResult<()> = pixels.par_chunks_mut(spec.size()).zip(sources).map(fit).collect();
+        fitted.map_err(|source| Error::Image { path: path.into(), source })?;
         let names = match known {
             Some(names) => names.to_vec(),
             None => BTreeSet::from_iter(&labels).iter().map(ToString::to_string).collect(),

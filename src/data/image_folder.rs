@@ -1,10 +1,10 @@
 //! A folder of images with one subfolder a class.
 
 use super::classes::Classes;
+use super::image_spec::decode;
 use super::records::extension;
 use super::{Error, ImageSpec, Result};
 use rayon::prelude::*;
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 /// Share of the images of a folder that may be unreadable before that is an error.
@@ -14,10 +14,34 @@ const READ: [&str; 3] = ["jpg", "jpeg", "png"];
 /// Images that cannot be read are named and counted; whatever else lies in a folder is no image.
 const UNREAD: [&str; 8] = ["webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"];
 
+/// Bytes of decoded images that are kept in memory unless another limit is asked for.
+const CACHE: usize = 2 << 30;
+
+/// How a folder of images is read.
+#[derive(Clone, Debug)]
+pub struct FolderOptions<'a> {
+    /// Classes of the adapter to evaluate; `None`, the default, for the names of the subfolders.
+    pub labels: Option<&'a [String]>,
+    /// Share of the images, 0 to 1, that may be unreadable before that is an error; by default
+    /// [`MAX_SKIPPED_SHARE`].
+    pub max_skipped_share: f64,
+    /// Bytes of decoded images that are kept in memory, `channels * height * width` each; by default 2 GiB. The
+    /// images beyond are decoded again for every batch.
+    pub cache: usize,
+}
+
+impl Default for FolderOptions<'_> {
+    fn default() -> Self {
+        Self { labels: None, max_skipped_share: MAX_SKIPPED_SHARE, cache: CACHE }
+    }
+}
+
 /// The readable images of a folder.
 pub(super) struct ImageFolder {
-    /// `[images, channels, height, width]`.
+    /// The first images, `[kept, channels, height, width]`.
     pub(super) pixels: Vec<u8>,
+    /// Files of the images beyond the limit.
+    pub(super) files: Vec<PathBuf>,
     /// Class of each image.
     pub(super) labels: Vec<usize>,
     pub(super) classes: Vec<String>,
@@ -25,19 +49,18 @@ pub(super) struct ImageFolder {
     pub(super) skipped: Vec<(PathBuf, String)>,
 }
 
+/// An image file and its class.
+type File = (usize, PathBuf);
+
 impl ImageFolder {
-    /// Reads all images under `path`, by class and then by name.
-    pub(super) fn read(
-        path: &Path,
-        spec: &ImageSpec,
-        given: Option<&[String]>,
-        max_skipped_share: f64,
-    ) -> Result<Self> {
+    /// Decodes all images under `path`, by class and then by name.
+    pub(super) fn read(path: &Path, spec: &ImageSpec, options: &FolderOptions<'_>) -> Result<Self> {
         spec.check()?;
+        let given = options.labels;
         let folders = entries(path, Path::is_dir)?;
         let names: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
         let classes = Classes::new(given, names.iter().map(String::as_str));
-        let mut files = Vec::new();
+        let mut files: Vec<File> = Vec::new();
         for (folder, name) in folders.iter().zip(&names) {
             let class = classes.index(name, folder, None)?;
             let images = entries(folder, is_image)?;
@@ -51,38 +74,70 @@ impl ImageFolder {
             return Err(Error::NoExamples { path: path.to_path_buf(), expected });
         }
 
-        let size = spec.size();
-        let mut pixels = spec.blank(files.len())?;
-        let read: Vec<Option<String>> = pixels
-            .par_chunks_mut(size)
-            .zip(&files)
-            .map(|(out, (_, file))| read_or_reason(spec, file, out).err())
-            .collect();
-        let mut labels = Vec::with_capacity(files.len());
-        let mut skipped = Vec::new();
         let total = files.len();
-        for (index, ((class, file), failure)) in files.into_iter().zip(read).enumerate() {
-            match failure {
-                Some(reason) => skipped.push((file, reason)),
-                None => {
-                    pixels.copy_within(index * size..(index + 1) * size, labels.len() * size);
-                    labels.push(class);
-                }
-            }
-        }
-        pixels.truncate(labels.len() * size);
-        if let Some((first, reason)) = skipped.first()
-            && (labels.is_empty() || skipped.len() as f64 > max_skipped_share * total as f64)
+        let mut read = Self {
+            pixels: spec.blank(total.min(options.cache / spec.size()))?,
+            files: Vec::new(),
+            labels: Vec::with_capacity(total),
+            classes: classes.into_names(),
+            skipped: Vec::new(),
+        };
+        let rest = read.keep(spec, files);
+        read.check(rest);
+        if let Some((first, reason)) = read.skipped.first()
+            && (read.labels.is_empty() || read.skipped.len() as f64 > options.max_skipped_share * total as f64)
         {
             let (path, first, reason) = (path.to_path_buf(), first.clone(), reason.clone());
-            return Err(Error::SkippedImages { path, skipped: skipped.len(), total, first, reason });
+            return Err(Error::SkippedImages { path, skipped: read.skipped.len(), total, first, reason });
         }
         if given.is_none()
-            && let Some(empty) = (0..folders.len()).find(|class| labels.binary_search(class).is_err())
+            && let Some(empty) = (0..folders.len()).find(|class| read.labels.binary_search(class).is_err())
         {
             return Err(Error::EmptyClass { path: folders[empty].clone() });
         }
-        Ok(Self { pixels, labels, classes: classes.into_names(), skipped })
+        Ok(read)
+    }
+
+    /// Fills `pixels` with the first images that can be read; returns the files that come after them.
+    fn keep(&mut self, spec: &ImageSpec, mut files: Vec<File>) -> Vec<File> {
+        let size = spec.size();
+        let room = self.pixels.len() / size;
+        // Unreadable files leave places free, which the next round fills.
+        while self.labels.len() < room && !files.is_empty() {
+            let kept = self.labels.len();
+            let later = files.split_off(files.len().min(room - kept));
+            let outs = self.pixels[kept * size..].par_chunks_mut(size);
+            let failures: Vec<Option<String>> =
+                outs.zip(&files).map(|(out, (_, file))| failure(file, || spec.read(file, out))).collect();
+            for (index, ((class, file), failure)) in files.into_iter().zip(failures).enumerate() {
+                match failure {
+                    Some(reason) => self.skipped.push((file, reason)),
+                    None => {
+                        let from = (kept + index) * size;
+                        self.pixels.copy_within(from..from + size, self.labels.len() * size);
+                        self.labels.push(class);
+                    }
+                }
+            }
+            files = later;
+        }
+        self.pixels.truncate(self.labels.len() * size);
+        files
+    }
+
+    /// Decodes `files`, to find the unreadable ones, and keeps the paths of the others.
+    fn check(&mut self, files: Vec<File>) {
+        let failures: Vec<Option<String>> =
+            files.par_iter().map(|(_, file)| failure(file, || decode(file).map(drop))).collect();
+        for ((class, file), failure) in files.into_iter().zip(failures) {
+            match failure {
+                Some(reason) => self.skipped.push((file, reason)),
+                None => {
+                    self.files.push(file);
+                    self.labels.push(class);
+                }
+            }
+        }
     }
 }
 
@@ -104,11 +159,12 @@ fn is_image(path: &Path) -> bool {
     (READ.contains(&extension.as_str()) || UNREAD.contains(&extension.as_str())) && path.is_file()
 }
 
-fn read_or_reason(spec: &ImageSpec, file: &Path, out: &mut [u8]) -> std::result::Result<(), String> {
+/// Why `file` cannot be read, where it cannot.
+fn failure(file: &Path, read: impl FnOnce() -> Result<()>) -> Option<String> {
     if UNREAD.contains(&extension(file).as_str()) {
-        return Err("neither JPEG nor PNG".into());
+        return Some("neither JPEG nor PNG".into());
     }
-    spec.read(file, out).map_err(|error| error.source().map_or_else(|| error.to_string(), |source| source.to_string()))
+    read().err().map(|error| error.reason())
 }
 
 #[cfg(test)]
@@ -116,8 +172,9 @@ mod tests {
     use super::super::testing::{Folder, spec};
     use super::*;
 
-    fn read(folder: &Folder, given: Option<&[String]>, share: f64) -> Result<ImageFolder> {
-        ImageFolder::read(folder.path(), &spec(1, 1, 1), given, share)
+    fn read(folder: &Folder, labels: Option<&[String]>, max_skipped_share: f64) -> Result<ImageFolder> {
+        let options = FolderOptions { labels, max_skipped_share, ..FolderOptions::default() };
+        ImageFolder::read(folder.path(), &spec(1, 1, 1), &options)
     }
 
     fn cats_and_dogs() -> Folder {
@@ -161,6 +218,34 @@ mod tests {
             Error::SkippedImages { skipped: 2, total: 5, first, .. } => assert!(first.ends_with("dog/aa.jpg")),
             other => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn images_beyond_the_limit_keep_their_files() {
+        let folder = cats_and_dogs();
+        folder.write("cat/b.jpg", "no image");
+        folder.write("dog/aa.jpg", "no image");
+        folder.write("dog/c.webp", "");
+        for (cache, kept) in [(0, 0), (1, 1), (2, 2), (3, 3), (usize::MAX, 3)] {
+            let options = FolderOptions { max_skipped_share: 0.5, cache, ..FolderOptions::default() };
+            let read = ImageFolder::read(folder.path(), &spec(1, 1, 1), &options).unwrap();
+            assert_eq!((read.labels, &read.pixels[..]), (vec![0, 1, 1], &[10, 20, 30][..kept]));
+            let files = ["cat/a.jpg", "dog/a.PNG", "dog/b.png"].map(|file| folder.path().join(file));
+            assert_eq!(read.files, files[kept..]);
+            let names: Vec<String> = read.skipped.iter().map(|(file, _)| name(file)).collect();
+            assert_eq!(names, ["b.jpg", "aa.jpg", "c.webp"], "cache {cache}");
+        }
+        let options = FolderOptions { max_skipped_share: 0.4, cache: 0, ..FolderOptions::default() };
+        let error = ImageFolder::read(folder.path(), &spec(1, 1, 1), &options).err().unwrap();
+        assert!(matches!(error, Error::SkippedImages { skipped: 3, total: 6, .. }), "{error}");
+    }
+
+    #[test]
+    fn an_image_larger_than_the_limit_is_not_kept() {
+        let folder = cats_and_dogs();
+        let options = FolderOptions { cache: 11, ..FolderOptions::default() };
+        let read = ImageFolder::read(folder.path(), &spec(3, 2, 2), &options).unwrap();
+        assert!(read.pixels.is_empty() && read.files.len() == 3);
     }
 
     #[test]

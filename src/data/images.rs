@@ -1,21 +1,28 @@
 //! Labelled images.
 
+use super::augment::Stream;
 use super::idx_pair::IdxPair;
 use super::image_folder::ImageFolder;
-use super::{Error, ImageSpec, Result};
-use crate::runtime::{Examples, Images, Input};
+use super::{Augment, Error, FolderOptions, ImageSpec, Result};
+use crate::runtime::{self, Examples, Images, Input};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Labelled images of one size, kept as bytes and normalized when they are gathered into a batch.
+///
+/// Those of a folder beyond [`FolderOptions::cache`] stay in their files and are decoded for every batch anew.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
-    /// `[images, channels, height, width]`.
+    /// The first images, `[kept, channels, height, width]`.
     pixels: Vec<u8>,
+    /// Files of the images that come after them.
+    files: Vec<PathBuf>,
     labels: Vec<usize>,
     classes: Vec<String>,
     spec: ImageSpec,
     skipped: Vec<(PathBuf, String)>,
+    augment: Augment,
 }
 
 impl ImageSet {
@@ -34,28 +41,27 @@ impl ImageSet {
         if let Some(label) = labels.iter().find(|&&label| label >= classes.len()) {
             return Err(Error::Parts { reason: format!("label {label}, but only {} classes", classes.len()) });
         }
-        Ok(Self { pixels, labels, classes, spec, skipped: Vec::new() })
+        let (files, skipped, augment) = (Vec::new(), Vec::new(), Augment::default());
+        Ok(Self { pixels, files, labels, classes, spec, skipped, augment })
     }
 
     /// Reads a folder with one subfolder a class, and JPEG and PNG files in each.
     ///
-    /// Classes are the sorted names of the subfolders, or `labels`; images come by class and then by name,
-    /// turned upright and resized (triangle filter) to the size of `spec`. Hidden entries and files that are no
-    /// images are passed over. An unreadable image is left out and listed in [`ImageSet::skipped`], unless
-    /// their share exceeds `max_skipped_share` (usually [`MAX_SKIPPED_SHARE`](super::MAX_SKIPPED_SHARE)).
+    /// Classes are the sorted names of the subfolders, or `options.labels`; images come by class and then by name,
+    /// turned upright and resized (bilinear, as PIL and torchvision do it) to the size of `spec`. Hidden entries and
+    /// files that are no images are passed over.
+    ///
+    /// All images are decoded once. An unreadable one is left out and listed in [`ImageSet::skipped`], unless their
+    /// share exceeds `options.max_skipped_share`. The first ones, up to `options.cache` bytes, stay in memory; beside
+    /// them each thread holds the one file that it decodes.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::ImageSpec`], [`Error::NoExamples`], [`Error::EmptyClass`],
-    /// [`Error::SkippedImages`], and [`Error::UnknownLabel`] for a subfolder that is not among `labels`.
-    pub fn from_folder(
-        path: impl AsRef<Path>,
-        spec: &ImageSpec,
-        labels: Option<&[String]>,
-        max_skipped_share: f64,
-    ) -> Result<Self> {
-        let folder = ImageFolder::read(path.as_ref(), spec, labels, max_skipped_share)?;
-        let set = Self::new(folder.pixels, folder.labels, folder.classes, spec.clone())?;
-        Ok(Self { skipped: folder.skipped, ..set })
+    /// [`Error::SkippedImages`], [`Error::Parts`] if the images to keep do not fit into memory, and
+    /// [`Error::UnknownLabel`] for a subfolder that is not among `options.labels`.
+    pub fn from_folder(path: impl AsRef<Path>, spec: &ImageSpec, options: &FolderOptions<'_>) -> Result<Self> {
+        let ImageFolder { pixels, files, labels, classes, skipped } = ImageFolder::read(path.as_ref(), spec, options)?;
+        Ok(Self { pixels, files, labels, classes, spec: spec.clone(), skipped, augment: Augment::default() })
     }
 
     /// Reads a pair of IDX files; images of another size than that of `spec` are resized.
@@ -75,24 +81,62 @@ impl ImageSet {
         Self::new(pair.pixels, pair.labels, pair.classes, spec.clone())
     }
 
+    /// The same images, changed by `augment` in every [`Examples::training_batch`], and in no other.
+    #[must_use]
+    pub fn augmented(self, augment: Augment) -> Self {
+        Self { augment, ..self }
+    }
+
     /// Size and normalization of the images.
     pub fn spec(&self) -> &ImageSpec {
         &self.spec
     }
 
-    /// Bytes of image `index`, `[channels, height, width]`.
+    /// Bytes of image `index`, `[channels, height, width]`, decoded anew if they are not kept in memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Image`] if the file can no longer be read.
     ///
     /// # Panics
     /// If `index` is not below [`Examples::len`].
-    pub fn pixels(&self, index: usize) -> &[u8] {
+    pub fn pixels(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         let size = self.spec.size();
-        &self.pixels[index * size..(index + 1) * size]
+        let kept = self.pixels.len() / size;
+        if index < kept {
+            return Ok(Cow::Borrowed(&self.pixels[index * size..(index + 1) * size]));
+        }
+        let mut pixels = vec![0; size];
+        self.spec.read(&self.files[index - kept], &mut pixels)?;
+        Ok(Cow::Owned(pixels))
     }
 
     /// Images that could not be read and were left out, and why.
     pub fn skipped(&self) -> &[(PathBuf, String)] {
         &self.skipped
     }
+
+    /// The images of `indices` as one batch, `change`d each, given its position.
+    fn gather<'a>(
+        &'a self,
+        indices: &[usize],
+        change: impl Fn(usize, Cow<'a, [u8]>) -> Cow<'a, [u8]> + Sync,
+    ) -> std::result::Result<Input, runtime::Error> {
+        let image = |(position, &index)| Ok(change(position, self.pixels(index)?));
+        // Gathered before the first error is looked for: which one is found must not depend on the threads.
+        let images: Vec<Result<Cow<'_, [u8]>>> = indices.par_iter().enumerate().map(image).collect();
+        let images = images.into_iter().collect::<Result<Vec<_>>>().map_err(lost)?;
+        Ok(Input::Images(normalize(&self.spec, &images)))
+    }
+}
+
+/// A file was readable once and is not any more.
+fn lost(error: Error) -> runtime::Error {
+    let path = match &error {
+        Error::Io { path, .. } | Error::Image { path, .. } => format!("{}: ", path.display()),
+        _ => String::new(),
+    };
+    let advice = "the image could be read when its folder was opened: put the file back, or open the folder again";
+    runtime::Error::Input { message: format!("{path}{}; {advice}", error.reason()) }
 }
 
 impl Examples for ImageSet {
@@ -108,9 +152,18 @@ impl Examples for ImageSet {
         self.labels[index]
     }
 
-    fn batch(&self, indices: &[usize]) -> Input {
-        let images: Vec<&[u8]> = indices.iter().map(|&index| self.pixels(index)).collect();
-        Input::Images(normalize(&self.spec, &images))
+    fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
+        self.gather(indices, |_, image| image)
+    }
+
+    fn training_batch(&self, indices: &[usize], seed: u64) -> std::result::Result<Input, runtime::Error> {
+        let (augment, height, width) = (self.augment, self.spec.height, self.spec.width);
+        if augment == Augment::default() {
+            return self.batch(indices);
+        }
+        self.gather(indices, |position, image| {
+            Cow::Owned(augment.apply(&image, height, width, &mut Stream::new(seed, position)))
+        })
     }
 }
 
@@ -127,12 +180,12 @@ pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], spec: &ImageSpec) -> Resu
     Ok(normalize(spec, &images))
 }
 
-fn normalize(spec: &ImageSpec, images: &[&[u8]]) -> Images {
+fn normalize<T: AsRef<[u8]> + Sync>(spec: &ImageSpec, images: &[T]) -> Images {
     let levels = spec.levels();
     let plane = spec.height * spec.width;
     let mut pixels = vec![0.0; images.len() * spec.size()];
     pixels.par_chunks_mut(spec.size()).zip(images).for_each(|(out, image)| {
-        for ((out, image), level) in out.chunks_mut(plane).zip(image.chunks(plane)).zip(&levels) {
+        for ((out, image), level) in out.chunks_mut(plane).zip(image.as_ref().chunks(plane)).zip(&levels) {
             for (out, &byte) in out.iter_mut().zip(image) {
                 *out = level[usize::from(byte)];
             }
@@ -155,12 +208,12 @@ mod tests {
         let spec = ImageSpec { mean: vec![0.0, 0.5, 1.0], std: vec![1.0, 0.5, 0.25], ..spec(3, 1, 2) };
         let pixels = vec![0, 255, 0, 255, 0, 255, 51, 51, 51, 51, 51, 51];
         let set = ImageSet::new(pixels, vec![1, 0], names(&["a", "b"]), spec).unwrap();
-        let Input::Images(batch) = set.batch(&[1, 0]) else { panic!("images are images") };
+        let Input::Images(batch) = set.batch(&[1, 0]).unwrap() else { panic!("images are images") };
         assert_eq!((batch.batch, batch.channels, batch.height, batch.width), (2, 3, 1, 2));
         assert_eq!(batch.pixels[6..], [0.0, 1.0, -1.0, 1.0, -4.0, 0.0]);
         assert_eq!(batch.pixels[..6], [0.2, 0.2, (0.2 - 0.5) / 0.5, (0.2 - 0.5) / 0.5, -0.8 / 0.25, -0.8 / 0.25]);
         assert_eq!((set.len(), set.label(0), set.rows(0)), (2, 1, 1));
-        assert!(set.batch(&[]).is_empty());
+        assert!(set.batch(&[]).unwrap().is_empty());
     }
 
     #[test]
@@ -171,6 +224,81 @@ mod tests {
         assert!(matches!(new(4, 1), Some(Error::Parts { .. })));
         let bad = ImageSet::new(vec![], vec![], vec![], spec(2, 2, 2));
         assert!(matches!(bad, Err(Error::ImageSpec { .. })));
+    }
+
+    /// The pixels of a batch.
+    fn pixels(batch: std::result::Result<Input, runtime::Error>) -> Vec<f32> {
+        let Input::Images(batch) = batch.unwrap() else { panic!("images are images") };
+        batch.pixels
+    }
+
+    /// Five images of 3 by 3 pixels that are all different, in two classes.
+    fn noise() -> Folder {
+        let folder = Folder::new();
+        for index in 0..5u8 {
+            let path = folder.write(&format!("{}/{index}.png", index % 2), "");
+            let byte = |x: u32, y: u32, channel: u32| index * 50 + (y * 9 + x * 3 + channel) as u8;
+            let colour = |x, y| image::Rgb(std::array::from_fn(|channel| byte(x, y, channel as u32)));
+            image::RgbImage::from_fn(3, 3, colour).save(path).unwrap();
+        }
+        folder
+    }
+
+    fn limited(folder: &Folder, cache: usize) -> ImageSet {
+        let options = FolderOptions { cache, ..FolderOptions::default() };
+        ImageSet::from_folder(folder.path(), &spec(3, 3, 3), &options).unwrap()
+    }
+
+    const ORDER: [usize; 6] = [4, 0, 3, 3, 1, 2];
+
+    #[test]
+    fn a_limit_on_memory_changes_no_batch() {
+        let folder = noise();
+        let augment = Augment { crop: 1, flip: true };
+        let all = limited(&folder, usize::MAX).augmented(augment);
+        assert_eq!(all.pixels.len(), 5 * 27);
+        for (cache, kept) in [(0, 0), (2 * 27 + 26, 2), (5 * 27, 5)] {
+            let some = limited(&folder, cache).augmented(augment);
+            assert_eq!((some.pixels.len(), some.files.len()), (kept * 27, 5 - kept));
+            assert_eq!(pixels(some.batch(&ORDER)), pixels(all.batch(&ORDER)));
+            assert_eq!(pixels(some.training_batch(&ORDER, 9)), pixels(all.training_batch(&ORDER, 9)));
+            assert!((0..5).all(|index| some.pixels(index).unwrap() == all.pixels(index).unwrap()));
+            assert_eq!((some.labels, &some.classes), (all.labels.clone(), &all.classes));
+        }
+    }
+
+    #[test]
+    fn files_that_are_lost_are_named() {
+        let folder = noise();
+        let set = limited(&folder, 2 * 27);
+        let (gone, broken) = (folder.path().join("0/4.png"), folder.write("1/3.png", "no image"));
+        std::fs::remove_file(&gone).unwrap();
+        let message = |indices: &[usize]| match set.batch(indices).unwrap_err() {
+            runtime::Error::Input { message } => message,
+            other => panic!("{other}"),
+        };
+        let missing = message(&[0, 2, 3, 4]);
+        let reason = std::fs::read(&gone).unwrap_err();
+        assert!(missing.starts_with(&format!("{}: {reason}; ", gone.display())), "{missing}");
+        assert!(message(&[4, 2]).starts_with(&broken.display().to_string()));
+        assert!(set.batch(&[0, 1, 3]).is_ok());
+    }
+
+    #[test]
+    fn training_alone_is_augmented_by_its_seed_alone() {
+        let folder = noise();
+        let plain = limited(&folder, usize::MAX);
+        let set = plain.clone().augmented(Augment { crop: 1, flip: true });
+        assert_eq!(pixels(set.batch(&ORDER)), pixels(plain.batch(&ORDER)));
+        assert_eq!(pixels(plain.training_batch(&ORDER, 1)), pixels(plain.batch(&ORDER)));
+        let train = |seed| pixels(set.training_batch(&ORDER, seed));
+        assert_eq!(train(1), train(1));
+        assert_ne!(train(1), train(2));
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(one.install(|| train(3)), train(3));
+        // Every place in a batch has its own draw.
+        let same = pixels(set.training_batch(&[0; 16], 4));
+        assert!(same.chunks(27).any(|image| image != &same[..27]));
     }
 
     #[test]

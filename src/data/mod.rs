@@ -1,8 +1,8 @@
 //! Labelled texts and images from disk, and the batches made of them.
 //!
-//! A [`TextSet`] holds token sequences, an [`ImageSet`] bytes of pixels; both are read whole, so that
-//! [`Examples::batch`](crate::runtime::Examples::batch) neither touches a file nor fails. [`open`] chooses the
-//! reader by what lies at a path:
+//! A [`TextSet`] holds token sequences, an [`ImageSet`] bytes of pixels. Both are read whole when they are opened;
+//! only images beyond [`FolderOptions::cache`] are read again, and only for these can
+//! [`Examples::batch`](crate::runtime::Examples::batch) fail. [`open`] chooses the reader by what lies at a path:
 //!
 //! | path | read as |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! Class names are the sorted distinct labels of a file, or the list of the adapter that is evaluated: a label
 //! outside that list is an error, never a new class.
 
+mod augment;
 mod classes;
 mod columns;
 mod dataset;
@@ -31,11 +32,12 @@ mod testing;
 mod text;
 mod tokenizer;
 
+pub use augment::Augment;
 pub use columns::Columns;
 pub use dataset::Dataset;
 pub use error::Error;
 pub use idx::{IdxError, IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};
-pub use image_folder::MAX_SKIPPED_SHARE;
+pub use image_folder::{FolderOptions, MAX_SKIPPED_SHARE};
 pub use image_spec::ImageSpec;
 pub use images::{ImageSet, read_images};
 pub use open::{Options, open};

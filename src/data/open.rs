@@ -1,14 +1,14 @@
 //! One door to every kind of data.
 
 use super::records::{TABLES, extension};
-use super::{Columns, Dataset, Error, ImageSet, ImageSpec, MAX_SKIPPED_SHARE, Result, TextSet, Tokenizer};
+use super::{Augment, Columns, Dataset, Error, FolderOptions, ImageSet, ImageSpec, Result, TextSet, Tokenizer};
 use std::path::{Path, PathBuf};
 
 const SUPPORTED: &[&str] =
     &["csv", "tsv", "jsonl", "ndjson", "a folder of class folders", "…images-idx3-ubyte", "…images….idx"];
 
 /// How the examples at a path are to be read: a base has a tokenizer, or images of some size.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options<'a> {
     /// Columns of the text and the label.
     pub columns: Columns,
@@ -18,6 +18,24 @@ pub struct Options<'a> {
     pub image: Option<&'a ImageSpec>,
     /// Classes of the adapter to evaluate; `None` for those of the data.
     pub labels: Option<&'a [String]>,
+    /// Bytes of a folder's decoded images that are kept in memory, as [`FolderOptions::cache`]; by default 2 GiB.
+    /// Texts and IDX images are kept whole.
+    pub cache: usize,
+    /// Random changes of images in training, by default none; see [`ImageSet::augmented`]. Texts are left alone.
+    pub augment: Augment,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            columns: Columns::default(),
+            tokenizer: None,
+            image: None,
+            labels: None,
+            cache: FolderOptions::default().cache,
+            augment: Augment::default(),
+        }
+    }
 }
 
 /// Reads the examples at `path`: a text file by its extension, a folder of class folders, or IDX images, whose
@@ -34,8 +52,9 @@ pub fn open(path: impl AsRef<Path>, how: &Options<'_>) -> Result<Dataset> {
     match found.as_slice() {
         [images] => from_idx(images, how),
         [] if is_folder => {
-            let set = ImageSet::from_folder(path, image_spec(path, how)?, how.labels, MAX_SKIPPED_SHARE)?;
-            Ok(Dataset::Images(set))
+            let options = FolderOptions { labels: how.labels, cache: how.cache, ..FolderOptions::default() };
+            let set = ImageSet::from_folder(path, image_spec(path, how)?, &options)?;
+            Ok(Dataset::Images(set.augmented(how.augment)))
         }
         [] if is_idx(path) => from_idx(path, how),
         [] if TABLES.contains(&extension.as_str()) => {
@@ -52,7 +71,8 @@ pub fn open(path: impl AsRef<Path>, how: &Options<'_>) -> Result<Dataset> {
 
 fn from_idx(images: &Path, how: &Options<'_>) -> Result<Dataset> {
     let labels = images.with_file_name(file_name(images).replace("images", "labels").replace("idx3", "idx1"));
-    Ok(Dataset::Images(ImageSet::from_idx(images, labels, image_spec(images, how)?, how.labels)?))
+    let set = ImageSet::from_idx(images, labels, image_spec(images, how)?, how.labels)?;
+    Ok(Dataset::Images(set.augmented(how.augment)))
 }
 
 fn image_spec<'a>(path: &Path, how: &Options<'a>) -> Result<&'a ImageSpec> {
@@ -103,7 +123,7 @@ mod tests {
         let tokenizer = Tokenizer::open(folder.write("t.json", tokenizer_json(true)), 8).unwrap();
         let path = folder.write("f.csv", "text,label\nred,a\nblue red,b\n");
         let set = open(&path, &Options { tokenizer: Some(&tokenizer), ..Options::default() }).unwrap();
-        assert_eq!((set.len(), set.label(1), set.rows(1), set.batch(&[0, 1]).len()), (2, 1, 4, 2));
+        assert_eq!((set.len(), set.label(1), set.rows(1), set.batch(&[0, 1]).unwrap().len()), (2, 1, 4, 2));
         assert!(matches!(set, Dataset::Text(_)) && set.skipped().is_empty());
         assert!(matches!(open_images(&path), Err(Error::WrongKind { holds: "texts", takes: "images", .. })));
         let images = open(folder.path(), &Options { tokenizer: Some(&tokenizer), ..Options::default() });

@@ -4,7 +4,7 @@ use super::classes::Classes;
 use super::records::{Record, read_records};
 use super::{Columns, Error, Result, Tokenizer};
 use crate::kernels::Segments;
-use crate::runtime::{Examples, Input, Tokens};
+use crate::runtime::{self, Examples, Input, Tokens};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -87,13 +87,13 @@ impl Examples for TextSet {
         self.segments.range(index).len()
     }
 
-    fn batch(&self, indices: &[usize]) -> Input {
+    fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
         let segments = Segments::from_lengths(indices.iter().map(|&index| self.rows(index)));
         let mut ids = Vec::with_capacity(segments.rows());
         for &index in indices {
             ids.extend_from_slice(self.ids(index));
         }
-        Input::Tokens(Tokens { ids, segments })
+        Ok(Input::Tokens(Tokens { ids, segments }))
     }
 }
 
@@ -128,10 +128,10 @@ mod tests {
             (0..3).map(|index| (set.label(index), set.rows(index))).collect::<Vec<_>>(),
             [(1, 4), (0, 3), (1, 3)]
         );
-        let Input::Tokens(batch) = set.batch(&[2, 0]) else { panic!("texts are tokens") };
+        let Input::Tokens(batch) = set.batch(&[2, 0]).unwrap() else { panic!("texts are tokens") };
         assert_eq!(batch.ids, [2, 4, 3, 2, 4, 5, 3]);
         assert_eq!(batch.segments, Segments::from_lengths([3, 4]));
-        assert!(set.batch(&[]).is_empty());
+        assert!(set.batch(&[]).unwrap().is_empty());
     }
 
     #[test]

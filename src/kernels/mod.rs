@@ -8,8 +8,16 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
+mod columns;
+mod conv;
+mod depthwise;
 mod embedding;
+mod epilogue;
+mod grid;
+mod interpolate;
 mod linear;
+mod lines;
 mod loss;
 mod math;
 mod norm;
@@ -20,10 +28,21 @@ mod pooling;
 mod segments;
 mod tensor;
 mod update;
+mod window_pool;
 
 pub use activation::{gelu, gelu_grad};
 pub use attention::{Heads, attention, attention_grad};
+pub use batch_norm::{
+    activation_grad, affine, batch_norm_affine_grad, batch_norm_batch_grad, batch_norm_fold, batch_norm_input_grad,
+    moments,
+};
+pub use columns::{add_columns, columns, concat_columns, subsample_pad, subsample_pad_grad};
+pub use conv::{conv, conv_input_grad, conv_weight_grad};
+pub use depthwise::{depthwise, depthwise_input_grad, depthwise_weight_grad};
 pub use embedding::{gather, scatter_add};
+pub use epilogue::{Activation, Epilogue};
+pub use grid::{Grid, Window};
+pub use interpolate::{Interpolation, interpolate, interpolate_grad};
 pub use linear::{add_column_sums, linear, linear_input_grad, linear_weight_grad};
 pub use loss::{cross_entropy, softmax};
 pub use norm::{Normalized, layer_norm, layer_norm_affine_grad, layer_norm_grad, layer_norm_kept};
@@ -33,3 +52,4 @@ pub use pooling::{first_rows, first_rows_grad, mean_rows, mean_rows_grad, prepen
 pub use segments::Segments;
 pub use tensor::{Tensor, add_assign, dot, squared_norm};
 pub use update::{AdamStep, adamw, add_into, momentum};
+pub use window_pool::{average_pool, average_pool_grad, max_pool, max_pool_grad};

@@ -44,6 +44,13 @@ impl Workspace {
         tensor
     }
 
+    /// A tensor `[1, values]` of these values.
+    pub fn row(&self, values: &[f32]) -> Tensor {
+        let mut row = self.tensor(1, values.len());
+        row.copy_from_slice(values);
+        row
+    }
+
     /// A copy of `tensor` in a buffer of this pool.
     pub fn copy(&self, tensor: &Tensor) -> Tensor {
         let mut copy = self.tensor(tensor.rows(), tensor.cols());

@@ -1,35 +1,41 @@
 //! One row for each example: the mean of its rows, its first, or one put before them.
 
+use super::math::vectorize;
 use super::{Segments, Tensor, Workspace};
 
-/// Mean of the rows of each example: `[examples, features]`.
+/// Mean of the rows of each example after its first `skip`: `[examples, features]`; zeros where there is none.
 ///
 /// # Panics
 /// If `x` has not as many rows as the segments.
-pub fn mean_rows(workspace: &Workspace, x: &Tensor, segments: &Segments) -> Tensor {
+pub fn mean_rows(workspace: &Workspace, x: &Tensor, segments: &Segments, skip: usize) -> Tensor {
     assert_eq!(x.rows(), segments.rows());
     let cols = x.cols();
     let mut out = workspace.zeros(segments.len(), cols);
-    for (mean, range) in out.chunks_exact_mut(cols).zip(segments.ranges()) {
-        let weight = 1.0 / range.len().max(1) as f32;
-        for row in x[range.start * cols..range.end * cols].chunks_exact(cols) {
-            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value * weight);
+    vectorize(|| {
+        for (mean, range) in out.chunks_exact_mut(cols).zip(segments.ranges()) {
+            let start = (range.start + skip).min(range.end);
+            let weight = 1.0 / (range.end - start).max(1) as f32;
+            for row in x[start * cols..range.end * cols].chunks_exact(cols) {
+                mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value * weight);
+            }
         }
-    }
+    });
     out
 }
 
-/// Gradient of [`mean_rows`]: each row of an example gets its share of that example's `dy`.
+/// Gradient of [`mean_rows`]: each row of an example after its first `skip` gets its share of that example's `dy`.
 ///
 /// # Panics
 /// If `dy` has not one row for each example.
-pub fn mean_rows_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments) -> Tensor {
+pub fn mean_rows_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments, skip: usize) -> Tensor {
     assert_eq!(dy.rows(), segments.len());
     let cols = dy.cols();
     let mut dx = workspace.tensor(segments.rows(), cols);
     for (index, range) in segments.ranges().enumerate() {
-        let weight = 1.0 / range.len().max(1) as f32;
-        for row in dx[range.start * cols..range.end * cols].chunks_exact_mut(cols) {
+        let start = (range.start + skip).min(range.end);
+        let weight = 1.0 / (range.end - start).max(1) as f32;
+        dx[range.start * cols..start * cols].fill(0.0);
+        for row in dx[start * cols..range.end * cols].chunks_exact_mut(cols) {
             row.iter_mut().zip(dy.row(index)).for_each(|(out, value)| *out = value * weight);
         }
     }

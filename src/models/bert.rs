@@ -40,8 +40,7 @@ impl Bert {
     ///
     /// # Errors
     /// If a size is missing from the configuration or a tensor from the base, or does not fit.
-    pub fn open(base: &Base) -> Result<Self, Error> {
-        let config = Config::of(base)?;
+    pub(super) fn open(base: &Base, config: &Config) -> Result<Self, Error> {
         config.require("hidden_act", "gelu")?;
         config.require("position_embedding_type", "absolute")?;
         let hidden = config.size("hidden_size")?;
@@ -128,6 +127,6 @@ impl Network for Bert {
             let sum = ops.add(out, &h);
             h = ops.layer_norm(&sum, block.output_norm, self.eps)?;
         }
-        Ok(ops.mean_rows(h, segments))
+        Ok(ops.mean_rows(h, segments, 0))
     }
 }

@@ -1,105 +1,113 @@
-//! Any of the networks, chosen by the base's `config.json`.
+//! Any of the networks, chosen by the base's `config.json` or by name.
 
 use std::sync::Arc;
 
 use super::config::Config;
-use super::{Bert, Error, Vit};
+use super::{Bert, DenseNet, Error, InputSpec, MobileNetV2, ResNet, ResNetCifar, Vit};
 use crate::base::Base;
-use crate::runtime::{self, Images, Input, Layout, Network, Ops};
+use crate::runtime::{self, Input, Layout, Network, Ops};
 
 /// A network whose architecture the base's `config.json` names.
 pub enum Model {
-    /// `"model_type": "bert"`.
+    /// A sentence encoder.
     Bert(Bert),
-    /// `"model_type": "vit"`.
+    /// A vision transformer.
     Vit(Vit),
+    /// A residual network for photographs.
+    ResNet(ResNet),
+    /// A residual network for small images.
+    ResNetCifar(ResNetCifar),
+    /// A densely connected network.
+    DenseNet(DenseNet),
+    /// A network of inverted residuals.
+    MobileNetV2(MobileNetV2),
 }
 
-/// What a network reads.
-#[derive(Clone, Debug, PartialEq)]
-pub enum InputSpec {
-    /// Token sequences of up to `max` tokens.
-    Tokens {
-        /// Longest sequence.
-        max: usize,
-    },
-    /// Square images.
-    Images {
-        /// Colour channels.
-        channels: usize,
-        /// Height and width in pixels.
-        size: usize,
-        /// Mean of each channel, of values 0 to 1.
-        mean: Vec<f32>,
-        /// Deviation of each channel.
-        std: Vec<f32>,
-    },
+/// What the caller decides about a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Its architecture, in place of what `config.json` says.
+    pub architecture: Option<String>,
+    /// Height and width of the images it is to read, in place of those it was trained on.
+    pub image_size: Option<[usize; 2]>,
 }
 
-impl InputSpec {
-    /// The images of an input, if they are as specified.
-    pub(super) fn images<'i>(&self, input: &'i Input) -> Result<&'i Images, runtime::Error> {
-        let wrong = |message: String| runtime::Error::Input { message };
-        let InputSpec::Images { channels, size, .. } = self else {
-            return Err(wrong("this base reads text".to_owned()));
-        };
-        let Input::Images(images) = input else {
-            return Err(wrong("this base reads images, and the input is text".to_owned()));
-        };
-        let (found, expected) = ([images.channels, images.height, images.width], [*channels, *size, *size]);
-        if found != expected || images.pixels.len() != images.batch * found.iter().product::<usize>() {
-            return Err(wrong(format!(
-                "{} values for {} images [channels, height, width] = {found:?}, and the base reads {expected:?}",
-                images.pixels.len(),
-                images.batch
-            )));
+/// The same call of whichever network it is.
+macro_rules! each {
+    ($model:expr, $network:ident => $call:expr) => {
+        match $model {
+            Model::Bert($network) => $call,
+            Model::Vit($network) => $call,
+            Model::ResNet($network) => $call,
+            Model::ResNetCifar($network) => $call,
+            Model::DenseNet($network) => $call,
+            Model::MobileNetV2($network) => $call,
         }
-        Ok(images)
-    }
+    };
 }
 
 impl Model {
-    /// Finds the network of a base by the `model_type` of its `config.json`.
+    /// Names [`Options::architecture`] may have, and `config.json`.
+    pub const KNOWN: &str = "bert, vit, deit, resnet, resnet18, resnet34, resnet50, resnet101, resnet152, resnet_cifar, \
+        densenet, densenet121, densenet169, densenet201, densenet_bc, mobilenet_v2, and timm's names of these";
+
+    /// Finds the network of a base by its `config.json`: `model_type` as transformers writes it, or
+    /// `architecture` as timm does.
     ///
     /// # Errors
-    /// If there is no configuration, the type is unknown, or the base does not fit it.
+    /// If there is no configuration, the architecture is unknown, or the base does not fit it.
     pub fn open(base: &Base) -> Result<Self, Error> {
-        let config = Config::of(base)?;
-        match config.text("model_type")? {
-            "bert" => Bert::open(base).map(Model::Bert),
-            "vit" => Vit::open(base).map(Model::Vit),
-            _ => Err(config.wrong("model_type", "bert or vit")),
+        Self::open_with(base, &Options::default())
+    }
+
+    /// As [`Model::open`], with what the caller decides.
+    ///
+    /// # Errors
+    /// As [`Model::open`], and if the network cannot read images of the size that is wanted.
+    pub fn open_with(base: &Base, options: &Options) -> Result<Self, Error> {
+        let config = Config::of(base, options)?;
+        let architecture = config.architecture()?;
+        // timm adds how a network was trained after a point, as resnet50.a1_in1k.
+        let name = architecture.split('.').next().unwrap_or_default();
+        let depth = |family: &str| name.strip_prefix(family).and_then(|depth| depth.parse().ok());
+        match name {
+            "bert" => Bert::open(base, &config).map(Model::Bert),
+            "resnet" => ResNet::open(base, &config, None).map(Model::ResNet),
+            "resnet18" | "resnet34" | "resnet50" | "resnet101" | "resnet152" => {
+                ResNet::open(base, &config, depth("resnet")).map(Model::ResNet)
+            }
+            "resnet_cifar" => ResNetCifar::open(base, &config).map(Model::ResNetCifar),
+            "densenet" | "densenet_bc" => DenseNet::open(base, &config, None).map(Model::DenseNet),
+            "densenet121" | "densenet161" | "densenet169" | "densenet201" => {
+                DenseNet::open(base, &config, depth("densenet")).map(Model::DenseNet)
+            }
+            "mobilenet_v2" => MobileNetV2::open(base, &config).map(Model::MobileNetV2),
+            _ if name.starts_with("mobilenetv2_") => MobileNetV2::open(base, &config).map(Model::MobileNetV2),
+            "vit" | "deit" => Vit::open(base, &config).map(Model::Vit),
+            _ if name.starts_with("vit_") || name.starts_with("deit_") => Vit::open(base, &config).map(Model::Vit),
+            _ => {
+                let (base, architecture) = (base.path().to_owned(), architecture.to_owned());
+                Err(Error::Unknown { base, architecture, known: Self::KNOWN })
+            }
         }
     }
 
     /// What it reads.
     pub fn input(&self) -> InputSpec {
-        match self {
-            Model::Bert(bert) => bert.input(),
-            Model::Vit(vit) => vit.input(),
-        }
+        each!(self, network => network.input())
     }
 }
 
 impl Network for Model {
     fn architecture(&self) -> &str {
-        match self {
-            Model::Bert(bert) => bert.architecture(),
-            Model::Vit(vit) => vit.architecture(),
-        }
+        each!(self, network => network.architecture())
     }
 
     fn layout(&self) -> &Arc<Layout> {
-        match self {
-            Model::Bert(bert) => bert.layout(),
-            Model::Vit(vit) => vit.layout(),
-        }
+        each!(self, network => network.layout())
     }
 
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        match self {
-            Model::Bert(bert) => bert.features(ops, input),
-            Model::Vit(vit) => vit.features(ops, input),
-        }
+        each!(self, network => network.features(ops, input))
     }
 }

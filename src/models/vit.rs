@@ -1,24 +1,29 @@
-//! Vision transformer with a class token and a linear head (Dosovitskiy et al. 2020).
+//! Vision transformers with a linear head (Dosovitskiy et al. 2020), DeiT among them (Touvron et al. 2020).
 //!
-//! Names as transformers' `ViTForImageClassification` writes them. Pre-norm layers, GELU; the rows of a
-//! batch are the class token and the patches of each image in turn, `[images * (1 + patches), hidden]`.
+//! Names as transformers' `ViTForImageClassification` and `DeiTForImageClassification` write them, or timm's
+//! `VisionTransformer`. Pre-norm layers, GELU; the rows of a batch are the class token, a distillation token where
+//! there is one, and the patches of each image in turn, `[images * (tokens + patches), hidden]`. At a resolution
+//! other than the trained one the position table is interpolated.
 
 use std::sync::Arc;
 
 use super::config::Config;
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::kernels::{self, Heads, Segments};
+use crate::kernels::{self, Heads, Interpolation, Segments};
 use crate::runtime::{self, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops};
 
 /// A vision transformer for image classification.
 pub struct Vit {
     layout: Arc<Layout>,
     projection: LayerId,
-    class: LayerId,
+    /// Tokens before the patches, the last first.
+    tokens: Vec<LayerId>,
     positions: LayerId,
+    resized: Option<Arc<Interpolation>>,
     blocks: Vec<Block>,
     norm: LayerId,
+    pool: Pool,
     heads: Heads,
     eps: f32,
     patch: usize,
@@ -27,70 +32,133 @@ pub struct Vit {
 
 struct Block {
     before: LayerId,
-    query: LayerId,
-    key: LayerId,
-    value: LayerId,
+    attend: Attend,
     attention: LayerId,
     after: LayerId,
     intermediate: LayerId,
     output: LayerId,
 }
 
+/// Where queries, keys and values come from.
+enum Attend {
+    Apart([LayerId; 3]),
+    /// One layer whose outputs are all three.
+    Fused(LayerId),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Pool {
+    /// The class token, normalized.
+    Class,
+    /// The mean of the patches, normalized.
+    Mean,
+}
+
 impl Vit {
-    /// Finds the layers of a base whose `config.json` says `vit`.
+    /// Finds the layers of a base.
     ///
     /// # Errors
     /// If a size is missing from the configuration or a tensor from the base, or does not fit.
-    pub fn open(base: &Base) -> Result<Self, Error> {
-        let config = Config::of(base)?;
-        config.require("hidden_act", "gelu")?;
-        let hidden = config.size("hidden_size")?;
-        let inner = config.size("intermediate_size")?;
-        let heads = Heads { count: config.size("num_attention_heads")? };
-        if hidden % heads.count != 0 {
-            return Err(config.wrong("num_attention_heads", "a divisor of hidden_size"));
-        }
-        let (size, patch) = (config.size("image_size")?, config.size("patch_size")?);
-        if size % patch != 0 {
-            return Err(config.wrong("patch_size", "a divisor of image_size"));
-        }
-        let channels = config.size_or("num_channels", 3)?;
+    pub(super) fn open(base: &Base, config: &Config) -> Result<Self, Error> {
         let mut layers = LayoutBuilder::new(base, "vit");
-        let class = layers.table("vit.embeddings.cls_token", &[1, 1, hidden])?;
-        let count = (size / patch) * (size / patch) + 1;
-        let positions = layers.table("vit.embeddings.position_embeddings", &[1, count, hidden])?;
-        let name = "vit.embeddings.patch_embeddings.projection";
-        let projection = layers.layer(LayerKind::Linear, name, &[hidden, channels, patch, patch], true)?;
+        let family = ["vit.", "deit."]
+            .into_iter()
+            .find(|family| layers.shape(&format!("{family}embeddings.patch_embeddings.projection.weight")).is_some());
+        let embeddings =
+            |name: &str, timm: &str| family.map_or(timm.to_owned(), |family| format!("{family}embeddings.{name}"));
+        let projection = embeddings("patch_embeddings.projection", "patch_embed.proj");
+        let &[hidden, channels, patch, _] = layers.shape(&format!("{projection}.weight")).unwrap_or(&[0; 4]) else {
+            return Err(config.mismatch("vit", "the patch projection is no convolution"));
+        };
+        config.require("hidden_act", "gelu")?;
+        let heads = match family {
+            Some(_) => config.size("num_attention_heads")?,
+            None => config.size_or("num_heads", (hidden / 64).max(1))?,
+        };
+        if hidden % heads != 0 || config.size_or("hidden_size", hidden)? != hidden {
+            return Err(config.wrong("num_attention_heads", "a divisor of the width of the base"));
+        }
+        let pool = match config.text_or("global_pool", "token")? {
+            "token" => Pool::Class,
+            "avg" => Pool::Mean,
+            _ => return Err(config.wrong("global_pool", "token or avg")),
+        };
+        let trained = config.trained_size(224)?;
+        let size = config.wanted_size().unwrap_or(trained);
+        if patch == 0 || trained.iter().chain(&size).any(|side| side % patch != 0) {
+            return Err(config.wrong("patch_size", "a divisor of the size of the images"));
+        }
+        let table = |name: String, layers: &mut LayoutBuilder| layers.table(&name, &[1, 1, hidden]);
+        let mut tokens = vec![table(embeddings("cls_token", "cls_token"), &mut layers)?];
+        let distillation = embeddings("distillation_token", "dist_token");
+        if layers.shape(&distillation).is_some() {
+            tokens.insert(0, table(distillation, &mut layers)?);
+        }
+        let grid = |size: [usize; 2]| size.map(|side| side / patch);
+        let entries = grid(trained).iter().product::<usize>() + tokens.len();
+        let positions = layers.table(&embeddings("position_embeddings", "pos_embed"), &[1, entries, hidden])?;
+        let resized =
+            (size != trained).then(|| Arc::new(Interpolation::bicubic(tokens.len(), grid(trained), grid(size))));
+        let projection = layers.layer(LayerKind::Linear, &projection, &[hidden, channels, patch, patch], true)?;
         let mut blocks = Vec::new();
-        for number in 0..config.size("num_hidden_layers")? {
-            let mut layer = |kind, name: &str, shape: &[usize]| {
-                layers.layer(kind, &format!("vit.encoder.layer.{number}.{name}"), shape, true)
+        for number in 0.. {
+            let prefix = match family {
+                Some(family) => format!("{family}encoder.layer.{number}"),
+                None => format!("blocks.{number}"),
             };
-            let square = [hidden, hidden];
+            let names = match family {
+                Some(_) => [
+                    "layernorm_before",
+                    "attention.output.dense",
+                    "layernorm_after",
+                    "intermediate.dense",
+                    "output.dense",
+                ],
+                None => ["norm1", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"],
+            };
+            let [before, attention, after, inner, outer] = names.map(|name| format!("{prefix}.{name}"));
+            // A base without a block is an error that names the tensor it lacks.
+            if number > 0 && layers.width(&before).is_none() {
+                break;
+            }
+            let width = layers.width(&inner).unwrap_or(4 * hidden);
+            let mut layer = |kind, name: &str, shape: &[usize]| layers.layer(kind, name, shape, true);
+            let before = layer(LayerKind::Norm, &before, &[hidden])?;
+            let attend = match family {
+                Some(_) => {
+                    let mut one =
+                        |name| layer(LayerKind::Linear, &format!("{prefix}.attention.attention.{name}"), &[hidden; 2]);
+                    Attend::Apart([one("query")?, one("key")?, one("value")?])
+                }
+                None => Attend::Fused(layer(LayerKind::Linear, &format!("{prefix}.attn.qkv"), &[3 * hidden, hidden])?),
+            };
             blocks.push(Block {
-                before: layer(LayerKind::Norm, "layernorm_before", &[hidden])?,
-                query: layer(LayerKind::Linear, "attention.attention.query", &square)?,
-                key: layer(LayerKind::Linear, "attention.attention.key", &square)?,
-                value: layer(LayerKind::Linear, "attention.attention.value", &square)?,
-                attention: layer(LayerKind::Linear, "attention.output.dense", &square)?,
-                after: layer(LayerKind::Norm, "layernorm_after", &[hidden])?,
-                intermediate: layer(LayerKind::Linear, "intermediate.dense", &[inner, hidden])?,
-                output: layer(LayerKind::Linear, "output.dense", &[hidden, inner])?,
+                before,
+                attend,
+                attention: layer(LayerKind::Linear, &attention, &[hidden; 2])?,
+                after: layer(LayerKind::Norm, &after, &[hidden])?,
+                intermediate: layer(LayerKind::Linear, &inner, &[width, hidden])?,
+                output: layer(LayerKind::Linear, &outer, &[hidden, width])?,
             });
         }
-        let norm = layers.layer(LayerKind::Norm, "vit.layernorm", &[hidden], true)?;
-        let layout = Arc::new(layers.head("classifier", hidden, config.labels()?)?);
-        let input = InputSpec::Images {
-            channels,
-            size,
-            mean: config.per_channel("image_mean", channels, 0.5)?,
-            std: config.per_channel("image_std", channels, 0.5)?,
+        if config.size_or("num_hidden_layers", blocks.len())? != blocks.len() {
+            return Err(config.wrong("num_hidden_layers", &format!("{}, as the tensors are", blocks.len())));
+        }
+        let norm = match (family, pool) {
+            (Some(family), _) => format!("{family}layernorm"),
+            (None, Pool::Class) => "norm".to_owned(),
+            (None, Pool::Mean) => "fc_norm".to_owned(),
         };
-        let eps = config.float("layer_norm_eps")?;
-        Ok(Self { layout, projection, class, positions, blocks, norm, heads, eps, patch, input })
+        let norm = layers.layer(LayerKind::Norm, &norm, &[hidden], true)?;
+        let head = if family.is_some() { "classifier" } else { "head" };
+        let layout = Arc::new(layers.head(head, hidden, config.labels()?)?);
+        let input = config.images_of(channels, size, [0.5; 3], [0.5; 3])?;
+        let eps = config.float_or("layer_norm_eps", 1e-6)?;
+        let heads = Heads { count: heads };
+        Ok(Self { layout, projection, tokens, positions, resized, blocks, norm, pool, heads, eps, patch, input })
     }
 
-    /// What it reads: square images of `image_size`.
+    /// What it reads.
     pub fn input(&self) -> InputSpec {
         self.input.clone()
     }
@@ -109,16 +177,29 @@ impl Network for Vit {
         let images = self.input.images(input)?;
         let shape = [images.batch, images.channels, images.height, images.width];
         let patches = kernels::patches(ops.workspace(), &images.pixels, shape, self.patch);
-        let each = patches.rows() / images.batch.max(1);
-        let segments = Segments::uniform(images.batch, each + 1);
+        let mut each = patches.rows() / images.batch.max(1);
         let x = ops.constant(patches);
-        let x = ops.linear(&x, self.projection)?;
-        let mut h = ops.prepend(&x, self.class, &Segments::uniform(images.batch, each))?;
-        let positions: Vec<u32> = (0..images.batch).flat_map(|_| 0..=each as u32).collect();
-        h = ops.gather(self.positions, &positions, Some(h))?;
+        let mut h = ops.linear(&x, self.projection)?;
+        for &token in &self.tokens {
+            h = ops.prepend(&h, token, &Segments::uniform(images.batch, each))?;
+            each += 1;
+        }
+        let segments = Segments::uniform(images.batch, each);
+        let positions: Vec<u32> = (0..images.batch).flat_map(|_| 0..each as u32).collect();
+        h = match &self.resized {
+            Some(map) => ops.gather_interpolated(self.positions, map, &positions, h)?,
+            None => ops.gather(self.positions, &positions, Some(h))?,
+        };
         for block in &self.blocks {
             let x = ops.layer_norm(&h, block.before, self.eps)?;
-            let (q, k, v) = (ops.linear(&x, block.query)?, ops.linear(&x, block.key)?, ops.linear(&x, block.value)?);
+            let [q, k, v] = match &block.attend {
+                Attend::Apart([q, k, v]) => [ops.linear(&x, *q)?, ops.linear(&x, *k)?, ops.linear(&x, *v)?],
+                Attend::Fused(layer) => {
+                    let all = ops.linear(&x, *layer)?;
+                    let hidden = self.layout.features();
+                    [0, 1, 2].map(|part| ops.columns(&all, part * hidden..(part + 1) * hidden))
+                }
+            };
             let context = ops.attention(q, k, v, self.heads, &segments);
             let attended = ops.linear(&context, block.attention)?;
             h = ops.add(attended, &h);
@@ -128,7 +209,10 @@ impl Network for Vit {
             let out = ops.linear(&inner, block.output)?;
             h = ops.add(out, &h);
         }
-        let class = ops.first_rows(h, &segments);
-        ops.layer_norm(&class, self.norm, self.eps)
+        let pooled = match self.pool {
+            Pool::Class => ops.first_rows(h, &segments),
+            Pool::Mean => ops.mean_rows(h, &segments, self.tokens.len()),
+        };
+        ops.layer_norm(&pooled, self.norm, self.eps)
     }
 }

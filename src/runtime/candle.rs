@@ -47,7 +47,7 @@ impl Task {
     pub fn candle_tensors(&self, device: &Device) -> candle_core::Result<std::collections::HashMap<String, Tensor>> {
         let mut tensors = std::collections::HashMap::new();
         for (_, layer) in self.layout().layers() {
-            for param in [Part::Weight, Part::Bias].into_iter().filter_map(|part| layer.param(part)) {
+            for param in Part::ALL.into_iter().filter_map(|part| layer.param(part)) {
                 if let Some(tensor) = self.candle_tensor(&param.name, device)? {
                     tensors.insert(param.name.clone(), tensor);
                 }

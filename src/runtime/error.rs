@@ -36,6 +36,9 @@ pub enum Error {
     #[error("{origin}: tensor {tensor}: {source}")]
     Values { origin: String, tensor: String, source: format::Error },
 
+    #[error("{origin}: tensor {tensor}: a negative variance")]
+    NegativeVariance { origin: String, tensor: String },
+
     #[error("{origin}: {labels} labels and {biases} biases for a head of {classes} classes")]
     Labels { origin: String, labels: usize, biases: usize, classes: usize },
 

@@ -1,7 +1,10 @@
 //! The forward pass: operations computed at once, nothing kept.
 
-use super::{Error, LayerId, Ops, Part, WeightRef, Weights};
-use crate::kernels::{self, Heads, Segments, Tensor, Workspace};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{BatchNorm, ConvNorm, Error, LayerId, LayerKind, Ops, Part, WeightRef, Weights};
+use crate::kernels::{self, Epilogue, Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
 
 /// Computes operations with the weights of one task and keeps nothing for a backward pass.
 pub struct Eval<'a, W: Weights> {
@@ -35,6 +38,16 @@ impl<W: Weights> Ops for Eval<'_, W> {
         self.weights.gather(self.workspace, layer, indices, onto)
     }
 
+    fn gather_interpolated(
+        &mut self,
+        layer: LayerId,
+        map: &Arc<Interpolation>,
+        indices: &[u32],
+        onto: Tensor,
+    ) -> Result<Tensor, Error> {
+        interpolated(self.weights, self.workspace, layer, map, indices, onto)
+    }
+
     fn prepend(&mut self, x: &Tensor, layer: LayerId, segments: &Segments) -> Result<Tensor, Error> {
         let row = self.weights.weight(layer)?.floats(self.workspace);
         Ok(kernels::prepend_row(self.workspace, x, &row, segments))
@@ -44,6 +57,53 @@ impl<W: Weights> Ops for Eval<'_, W> {
         let weight = self.weights.weight(layer)?.floats(self.workspace);
         let bias = self.bias(layer).map(|bias| bias.floats(self.workspace));
         Ok(kernels::linear(self.workspace, x, &weight, bias.as_deref()))
+    }
+
+    fn conv(&mut self, x: &Tensor, grid: Grid, layer: LayerId, window: Window) -> Result<Tensor, Error> {
+        let bias = self.bias(layer).map(|bias| bias.floats(self.workspace));
+        let epilogue = Epilogue { shift: bias.as_deref(), ..Epilogue::default() };
+        convolve(self.weights, self.workspace, x, grid, layer, window, epilogue)
+    }
+
+    fn batch_norm(&mut self, x: &Tensor, norm: &BatchNorm, residual: Option<&Tensor>) -> Result<Tensor, Error> {
+        let (scale, shift) = norm.fold(self.weights, self.workspace)?;
+        let residual = residual.map(|residual| &residual[..]);
+        let (scale, shift, activation) = (Some(&scale[..]), Some(&shift[..]), norm.activation);
+        Ok(kernels::affine(self.workspace, x, Epilogue { scale, shift, residual, activation }))
+    }
+
+    fn conv_norm(
+        &mut self,
+        x: &Tensor,
+        grid: Grid,
+        unit: &ConvNorm,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor, Error> {
+        let (scale, shift) = unit.norm.fold(self.weights, self.workspace)?;
+        let residual = residual.map(|residual| &residual[..]);
+        let (scale, shift, activation) = (Some(&scale[..]), Some(&shift[..]), unit.norm.activation);
+        let epilogue = Epilogue { scale, shift, residual, activation };
+        convolve(self.weights, self.workspace, x, grid, unit.conv, unit.window, epilogue)
+    }
+
+    fn max_pool(&mut self, x: Tensor, grid: Grid, window: Window) -> Tensor {
+        kernels::max_pool(self.workspace, &x, grid, window)
+    }
+
+    fn average_pool(&mut self, x: Tensor, grid: Grid, window: Window) -> Tensor {
+        kernels::average_pool(self.workspace, &x, grid, window)
+    }
+
+    fn concat(&mut self, parts: &[&Tensor]) -> Tensor {
+        kernels::concat_columns(self.workspace, parts)
+    }
+
+    fn columns(&mut self, x: &Tensor, range: Range<usize>) -> Tensor {
+        kernels::columns(self.workspace, x, range)
+    }
+
+    fn subsample_pad(&mut self, x: &Tensor, grid: Grid, stride: usize, before: usize, after: usize) -> Tensor {
+        kernels::subsample_pad(self.workspace, x, grid, stride, before, after)
     }
 
     fn layer_norm(&mut self, x: &Tensor, layer: LayerId, eps: f32) -> Result<Tensor, Error> {
@@ -66,11 +126,49 @@ impl<W: Weights> Ops for Eval<'_, W> {
         kernels::attention(self.workspace, &q, &k, &v, heads, segments)
     }
 
-    fn mean_rows(&mut self, x: Tensor, segments: &Segments) -> Tensor {
-        kernels::mean_rows(self.workspace, &x, segments)
+    fn mean_rows(&mut self, x: Tensor, segments: &Segments, skip: usize) -> Tensor {
+        kernels::mean_rows(self.workspace, &x, segments, skip)
     }
 
     fn first_rows(&mut self, x: Tensor, segments: &Segments) -> Tensor {
         kernels::first_rows(self.workspace, &x, segments)
     }
+}
+
+/// Rows of a table at another resolution.
+///
+/// # Errors
+/// If the task lacks the layer.
+pub(crate) fn interpolated(
+    weights: &impl Weights,
+    workspace: &Workspace,
+    layer: LayerId,
+    map: &Interpolation,
+    indices: &[u32],
+    onto: Tensor,
+) -> Result<Tensor, Error> {
+    let table = weights.weight(layer)?.floats(workspace);
+    let features = onto.cols();
+    let rows = kernels::interpolate(workspace, &table, features, map);
+    Ok(kernels::gather(workspace, &rows, features, indices, Some(onto)))
+}
+
+/// The convolution that a layer's kind says, and what follows it.
+///
+/// # Errors
+/// If the task lacks the layer.
+pub(crate) fn convolve(
+    weights: &impl Weights,
+    workspace: &Workspace,
+    x: &Tensor,
+    grid: Grid,
+    layer: LayerId,
+    window: Window,
+    epilogue: Epilogue<'_>,
+) -> Result<Tensor, Error> {
+    let weight = weights.weight(layer)?.floats(workspace);
+    Ok(match weights.layout().layer(layer).kind {
+        LayerKind::Depthwise => kernels::depthwise(workspace, x, grid, &weight, window, epilogue),
+        _ => kernels::conv(workspace, x, grid, &weight, window, epilogue),
+    })
 }

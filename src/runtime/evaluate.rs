@@ -51,7 +51,7 @@ pub fn evaluate(
     order.sort_by_key(|&index| examples.rows(index));
     let (mut correct, mut loss) = (0, 0.0);
     for chunk in order.chunks(batch.max(1)) {
-        let logits = network.logits(&mut Eval::new(weights, workspace), &examples.batch(chunk))?;
+        let logits = network.logits(&mut Eval::new(weights, workspace), &examples.batch(chunk)?)?;
         let labels: Vec<usize> = chunk.iter().map(|&index| examples.label(index)).collect();
         if let Some(label) = labels.iter().find(|&&label| label >= logits.cols()) {
             let message = format!("class {label} in the data, and the head has {} classes", logits.cols());

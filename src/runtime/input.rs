@@ -1,5 +1,6 @@
 //! What a network reads: a batch of tokens or of images, and the labelled examples batches are made from.
 
+use super::Error;
 use crate::kernels::Segments;
 
 /// One batch of model input.
@@ -73,5 +74,18 @@ pub trait Examples: Sync {
     }
 
     /// The examples of `indices`, in that order, as one batch.
-    fn batch(&self, indices: &[usize]) -> Input;
+    ///
+    /// # Errors
+    /// If an example has to be read anew and cannot be.
+    fn batch(&self, indices: &[usize]) -> Result<Input, Error>;
+
+    /// As [`Examples::batch`] for a training step: augmented where the examples are of a kind that can be,
+    /// as a function of `seed` alone.
+    ///
+    /// # Errors
+    /// As [`Examples::batch`].
+    fn training_batch(&self, indices: &[usize], seed: u64) -> Result<Input, Error> {
+        let _ = seed;
+        self.batch(indices)
+    }
 }

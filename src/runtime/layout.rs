@@ -21,12 +21,21 @@ impl LayerId {
 pub enum LayerKind {
     /// A table of embeddings, positions or a class token: shared by all tasks.
     Embedding,
-    /// A linear or convolution layer: tapped.
+    /// A linear or dense convolution layer: tapped.
     Linear,
+    /// A convolution of each channel by itself: tapped, and what a depthwise patch learns anew.
+    Depthwise,
     /// A normalization's scale and bias: may be owned by a task.
     Norm,
     /// The classification head: every task has its own.
     Head,
+}
+
+impl LayerKind {
+    /// Whether TAPS may change layers of this kind.
+    pub fn is_tapped(self) -> bool {
+        matches!(self, LayerKind::Linear | LayerKind::Depthwise)
+    }
 }
 
 /// One tensor of a layer.
@@ -54,6 +63,15 @@ pub enum Part {
     Weight,
     /// The bias.
     Bias,
+    /// The running mean of a batch normalization.
+    Mean,
+    /// The running variance of a batch normalization.
+    Variance,
+}
+
+impl Part {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Part; 4] = [Part::Weight, Part::Bias, Part::Mean, Part::Variance];
 }
 
 /// One layer: a weight and perhaps a bias, which a task changes together.
@@ -67,6 +85,8 @@ pub struct Layer {
     pub weight: Param,
     /// The bias, where it has one.
     pub bias: Option<Param>,
+    /// Running mean and variance, of a batch normalization.
+    pub statistics: Option<[Param; 2]>,
 }
 
 impl Layer {
@@ -75,6 +95,8 @@ impl Layer {
         match part {
             Part::Weight => Some(&self.weight),
             Part::Bias => self.bias.as_ref(),
+            Part::Mean => self.statistics.as_ref().map(|[mean, _]| mean),
+            Part::Variance => self.statistics.as_ref().map(|[_, variance]| variance),
         }
     }
 }
@@ -129,7 +151,17 @@ impl Layout {
 
     /// The layers TAPS may change: linear and convolution, without the head.
     pub fn tapped(&self) -> impl Iterator<Item = LayerId> {
-        self.layers().filter(|(_, layer)| layer.kind == LayerKind::Linear).map(|(id, _)| id)
+        self.layers().filter(|(_, layer)| layer.kind.is_tapped()).map(|(id, _)| id)
+    }
+
+    /// Whether it normalizes by statistics of batches.
+    pub fn has_statistics(&self) -> bool {
+        self.layers.iter().any(|layer| layer.statistics.is_some())
+    }
+
+    /// Names of the base's tensors that no layer uses, in order.
+    pub fn unused<'b>(&self, base: &'b Base) -> Vec<&'b str> {
+        base.tensors().map(|tensor| tensor.name).filter(|name| self.find(name).is_none()).collect()
     }
 
     /// Which layer has the tensor called `name`.
@@ -158,7 +190,28 @@ impl<'a> LayoutBuilder<'a> {
     pub fn layer(&mut self, kind: LayerKind, name: &str, shape: &[usize], bias: bool) -> Result<LayerId, Error> {
         let weight = self.param(format!("{name}.weight"), shape)?;
         let bias = if bias { Some(self.param(format!("{name}.bias"), &shape[..1])?) } else { None };
-        Ok(self.push(Layer { name: name.to_owned(), kind, weight, bias }))
+        Ok(self.push(Layer { name: name.to_owned(), kind, weight, bias, statistics: None }))
+    }
+
+    /// Adds a batch normalization of `channels`: scale, bias and running statistics.
+    ///
+    /// # Errors
+    /// As [`LayoutBuilder::layer`].
+    pub fn batch_norm(&mut self, name: &str, channels: usize) -> Result<LayerId, Error> {
+        let param = |part: &str| self.param(format!("{name}.{part}"), &[channels]);
+        let (weight, bias) = (param("weight")?, Some(param("bias")?));
+        let statistics = Some([param("running_mean")?, param("running_var")?]);
+        Ok(self.push(Layer { name: name.to_owned(), kind: LayerKind::Norm, weight, bias, statistics }))
+    }
+
+    /// Outputs of the layer called `name`, where the base has it: the first dimension of its weight.
+    pub fn width(&self, name: &str) -> Option<usize> {
+        self.shape(&format!("{name}.weight"))?.first().copied()
+    }
+
+    /// Dimensions of a tensor of the base, where it has it: sizes that no configuration states are read off it.
+    pub fn shape(&self, tensor: &str) -> Option<&'a [usize]> {
+        Some(self.base.tensor(self.base.find(tensor)?).shape)
     }
 
     /// Adds a single tensor that is called `name` itself, as a class token or a position table.
@@ -167,7 +220,7 @@ impl<'a> LayoutBuilder<'a> {
     /// As [`LayoutBuilder::layer`].
     pub fn table(&mut self, name: &str, shape: &[usize]) -> Result<LayerId, Error> {
         let weight = self.param(name.to_owned(), shape)?;
-        Ok(self.push(Layer { name: name.to_owned(), kind: LayerKind::Embedding, weight, bias: None }))
+        Ok(self.push(Layer { name: name.to_owned(), kind: LayerKind::Embedding, weight, bias: None, statistics: None }))
     }
 
     fn push(&mut self, layer: Layer) -> LayerId {
@@ -221,12 +274,14 @@ impl<'a> LayoutBuilder<'a> {
             Some(_) => labels,
             None => Vec::new(),
         };
-        self.push(Layer { name: name.to_owned(), kind: LayerKind::Head, weight, bias: Some(bias) });
+        let kind = LayerKind::Head;
+        self.push(Layer { name: name.to_owned(), kind, weight, bias: Some(bias), statistics: None });
         let mut index = HashMap::new();
         for (number, layer) in self.layers.iter().enumerate() {
-            index.insert(layer.weight.name.clone(), (LayerId(number), Part::Weight));
-            if let Some(bias) = &layer.bias {
-                index.insert(bias.name.clone(), (LayerId(number), Part::Bias));
+            for part in Part::ALL {
+                if let Some(param) = layer.param(part) {
+                    index.insert(param.name.clone(), (LayerId(number), part));
+                }
             }
         }
         Ok(Layout { layers: self.layers, index, features, labels })

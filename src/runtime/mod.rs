@@ -17,10 +17,12 @@ mod ops;
 mod prediction;
 mod switch;
 mod task;
+mod unit;
 mod weights;
 
 pub use error::Error;
 pub use eval::Eval;
+pub(crate) use eval::{convolve, interpolated};
 pub use evaluate::{Score, evaluate};
 pub use file::write_atomically;
 pub use input::{Examples, Images, Input, Tokens};
@@ -30,4 +32,5 @@ pub use ops::Ops;
 pub use prediction::Prediction;
 pub use switch::{Current, Runtime};
 pub use task::Task;
+pub use unit::{BatchNorm, ConvNorm};
 pub use weights::{Floats, WeightRef, Weights};

@@ -1,12 +1,15 @@
 //! The operations networks are written against.
 
-use super::{Error, LayerId};
-use crate::kernels::{Heads, Segments, Tensor, Workspace};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{BatchNorm, ConvNorm, Error, LayerId};
+use crate::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
 
 /// The operations a network is made of. [`super::Eval`] computes them; the trainer's tape computes and
 /// records them for the backward pass.
 ///
-/// A value is an activation `[rows, features]`. An operation that takes a value by move may compute in
+/// A value is an activation `[rows, features]`; of images, `[images * height * width, channels]`. An operation that takes a value by move may compute in
 /// place; one that takes a reference leaves it usable.
 pub trait Ops {
     /// An activation.
@@ -24,6 +27,18 @@ pub trait Ops {
     /// If an index is outside the table.
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Self::Value>) -> Result<Self::Value, Error>;
 
+    /// Rows `indices` of the table `layer` after it was interpolated as `map` says, added to `onto`.
+    ///
+    /// # Errors
+    /// If the task lacks the layer.
+    fn gather_interpolated(
+        &mut self,
+        layer: LayerId,
+        map: &Arc<Interpolation>,
+        indices: &[u32],
+        onto: Self::Value,
+    ) -> Result<Self::Value, Error>;
+
     /// The one row of the table `layer` before the rows of each example: `[rows + examples, features]`.
     ///
     /// # Errors
@@ -35,6 +50,54 @@ pub trait Ops {
     /// # Errors
     /// If the task lacks the layer, as the head of a base without one.
     fn linear(&mut self, x: &Self::Value, layer: LayerId) -> Result<Self::Value, Error>;
+
+    /// Convolution of images of `grid`, dense or of each channel by itself as the layer's kind says.
+    ///
+    /// # Errors
+    /// If the task lacks the layer.
+    fn conv(&mut self, x: &Self::Value, grid: Grid, layer: LayerId, window: Window) -> Result<Self::Value, Error>;
+
+    /// Batch normalization of each channel, `residual` added to it, and its activation.
+    ///
+    /// # Errors
+    /// If the task lacks the layer.
+    fn batch_norm(
+        &mut self,
+        x: &Self::Value,
+        norm: &BatchNorm,
+        residual: Option<&Self::Value>,
+    ) -> Result<Self::Value, Error>;
+
+    /// A convolution and the normalization after it.
+    ///
+    /// # Errors
+    /// If the task lacks a layer.
+    fn conv_norm(
+        &mut self,
+        x: &Self::Value,
+        grid: Grid,
+        unit: &ConvNorm,
+        residual: Option<&Self::Value>,
+    ) -> Result<Self::Value, Error> {
+        let y = self.conv(x, grid, unit.conv, unit.window)?;
+        self.batch_norm(&y, &unit.norm, residual)
+    }
+
+    /// The largest value within each position of a window.
+    fn max_pool(&mut self, x: Self::Value, grid: Grid, window: Window) -> Self::Value;
+
+    /// The mean of the values within each position of a window without padding.
+    fn average_pool(&mut self, x: Self::Value, grid: Grid, window: Window) -> Self::Value;
+
+    /// The columns of several activations of equal rows, one after another.
+    fn concat(&mut self, parts: &[&Self::Value]) -> Self::Value;
+
+    /// Some columns of an activation.
+    fn columns(&mut self, x: &Self::Value, range: Range<usize>) -> Self::Value;
+
+    /// Every `stride`-th line and column of images, with `before` and `after` channels of zeros around theirs.
+    fn subsample_pad(&mut self, x: &Self::Value, grid: Grid, stride: usize, before: usize, after: usize)
+    -> Self::Value;
 
     /// Layer normalization of each row.
     ///
@@ -58,8 +121,8 @@ pub trait Ops {
         segments: &Segments,
     ) -> Self::Value;
 
-    /// Mean of the rows of each example: `[examples, features]`.
-    fn mean_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value;
+    /// Mean of the rows of each example after its first `skip`: `[examples, features]`.
+    fn mean_rows(&mut self, x: Self::Value, segments: &Segments, skip: usize) -> Self::Value;
 
     /// First row of each example: `[examples, features]`.
     fn first_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value;

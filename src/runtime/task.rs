@@ -16,21 +16,9 @@ pub struct Task {
     slots: Box<[Slot]>,
 }
 
-/// What a task has of its own in one layer; where it has nothing, the base's tensor is used.
-#[derive(Default)]
-struct Slot {
-    weight: Option<Box<[f32]>>,
-    bias: Option<Box<[f32]>>,
-}
-
-impl Slot {
-    fn part(&mut self, part: Part) -> &mut Option<Box<[f32]>> {
-        match part {
-            Part::Weight => &mut self.weight,
-            Part::Bias => &mut self.bias,
-        }
-    }
-}
+/// What a task has of its own in one layer, by the number of its part; where it has nothing, the base's tensor
+/// is used.
+type Slot = [Option<Box<[f32]>>; Part::ALL.len()];
 
 impl Task {
     /// The base as a task: no layer is its own.
@@ -68,7 +56,7 @@ impl Task {
             task.land(&entry, &origin)?;
         }
         let head = &task.slots[task.layout.head().index()];
-        if adapter.labels().len() > 0 || head.weight.is_some() || head.bias.is_some() {
+        if adapter.labels().len() > 0 || head.iter().any(Option::is_some) {
             task.labels = adapter.labels().map(str::to_owned).collect();
         }
         task.check_head(&origin)?;
@@ -78,7 +66,9 @@ impl Task {
     /// Puts one entry on its tensor.
     fn land(&mut self, entry: &Entry<'_>, origin: &impl Fn() -> String) -> Result<(), Error> {
         let tensor = || entry.name.to_owned();
-        let place = self.layout.find(entry.name).filter(|_| entry.role != Role::Statistics);
+        let is_statistics = entry.role == Role::Statistics;
+        let place = self.layout.find(entry.name);
+        let place = place.filter(|(_, part)| matches!(part, Part::Mean | Part::Variance) == is_statistics);
         let Some((id, part)) = place else {
             return Err(Error::UnknownTensor { origin: origin(), tensor: tensor(), role: entry.role });
         };
@@ -116,7 +106,10 @@ impl Task {
             _ => entry.decode_into(&mut values),
         };
         decoded.map_err(|source| Error::Values { origin: origin(), tensor: tensor(), source })?;
-        *self.slots[id.index()].part(part) = Some(values);
+        if part == Part::Variance && values.iter().any(|&value| value < 0.0) {
+            return Err(Error::NegativeVariance { origin: origin(), tensor: tensor() });
+        }
+        self.slots[id.index()][part as usize] = Some(values);
         Ok(())
     }
 
@@ -143,29 +136,20 @@ impl Task {
 
     /// Layers that are the task's own, in network order.
     pub fn own_layers(&self) -> impl Iterator<Item = LayerId> {
-        let own = |(id, _): &(LayerId, _)| {
-            let slot = &self.slots[id.index()];
-            slot.weight.is_some() || slot.bias.is_some()
-        };
+        let own = |(id, _): &(LayerId, _)| self.slots[id.index()].iter().any(Option::is_some);
         self.layout.layers().filter(own).map(|(id, _)| id)
     }
 
     /// Bytes the task holds beside the base: its merged tensors.
     pub fn own_bytes(&self) -> usize {
-        let part = |part: &Option<Box<[f32]>>| part.as_deref().map_or(0, size_of_val);
-        self.slots.iter().map(|slot| part(&slot.weight) + part(&slot.bias)).sum()
+        self.slots.iter().flatten().flatten().map(|values| size_of_val::<[f32]>(values)).sum()
     }
 }
 
 impl Weights for Task {
     #[inline]
     fn param(&self, layer: LayerId, part: Part) -> Option<WeightRef<'_>> {
-        let slot = &self.slots[layer.index()];
-        let own = match part {
-            Part::Weight => &slot.weight,
-            Part::Bias => &slot.bias,
-        };
-        match own {
+        match &self.slots[layer.index()][part as usize] {
             Some(values) => Some(WeightRef::Merged(values)),
             None => {
                 let id = self.layout.layer(layer).param(part)?.tensor?;

@@ -22,7 +22,15 @@ pub trait Weights: Sync {
     /// # Errors
     /// [`Error::NoHead`].
     fn weight(&self, layer: LayerId) -> Result<WeightRef<'_>, Error> {
-        self.param(layer, Part::Weight).ok_or_else(|| Error::NoHead { task: self.name().to_owned() })
+        self.required(layer, Part::Weight)
+    }
+
+    /// One tensor of a layer that has it, which only the head of a base without one lacks.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`].
+    fn required(&self, layer: LayerId, part: Part) -> Result<WeightRef<'_>, Error> {
+        self.param(layer, part).ok_or_else(|| Error::NoHead { task: self.name().to_owned() })
     }
 
     /// Rows `indices` of the table `layer`: `[indices, features]`, added to `onto` where given.

@@ -6,6 +6,7 @@ use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::{Optimizer, Update};
 use super::own::{OwnLayer, OwnParam};
+use super::tape::Moments;
 use crate::base::Base;
 use crate::kernels::Workspace;
 use crate::runtime::{Layer, LayerId, LayerKind, Layout, Part, WeightRef, Weights};
@@ -56,7 +57,8 @@ impl Adapted {
     pub fn own(&mut self, id: LayerId, gate: Option<Gate>) {
         let layer = self.layout.layer(id);
         let delta = |param: &crate::runtime::Param| OwnParam::delta(param.elements());
-        let mut own = OwnLayer { gate, weight: delta(&layer.weight), bias: layer.bias.as_ref().map(delta) };
+        let bias = layer.bias.as_ref().map(delta);
+        let mut own = OwnLayer { gate, weight: delta(&layer.weight), bias, statistics: None };
         let workspace = Workspace::new(1);
         own.weight.merge(&workspace, base_param(&self.base, layer, Part::Weight));
         if let Some(bias) = &mut own.bias {
@@ -70,8 +72,35 @@ impl Adapted {
     pub fn set_head(&mut self, weight: Vec<f32>, bias: Vec<f32>) {
         let head = self.layout.head().index();
         let (weight, bias) = (OwnParam::replacement(weight), Some(OwnParam::replacement(bias)));
-        self.own[head] = Some(OwnLayer { gate: None, weight, bias });
+        self.own[head] = Some(OwnLayer { gate: None, weight, bias, statistics: None });
         self.wanted[head] = true;
+    }
+
+    /// Gives the task running statistics of an owned batch normalization, which start as the base's.
+    pub fn own_statistics(&mut self, id: LayerId) {
+        let layer = self.layout.layer(id);
+        let values = |part| Some(self.base.tensor(layer.param(part)?.tensor?).to_vec());
+        if let (Some(own), Some(mean), Some(variance)) =
+            (&mut self.own[id.index()], values(Part::Mean), values(Part::Variance))
+        {
+            own.statistics = Some([mean, variance]);
+        }
+    }
+
+    /// Moves owned running statistics towards those of a batch of `rows` by the share `momentum`; the variance
+    /// towards the unbiased one, as in the field.
+    pub fn follow(&mut self, moments: &Moments, rows: usize, momentum: f32) {
+        let own = self.own[moments.layer.index()].as_mut().and_then(|own| own.statistics.as_mut());
+        let Some([mean, variance]) = own else { return };
+        let unbiased = rows as f32 / rows.saturating_sub(1).max(1) as f32;
+        let towards = |running: &mut [f32], batch: &[f32], factor: f32| {
+            running
+                .iter_mut()
+                .zip(batch)
+                .for_each(|(running, &batch)| *running += momentum * (batch * factor - *running));
+        };
+        towards(mean, &moments.mean, 1.0);
+        towards(variance, &moments.variance, unbiased);
     }
 
     /// Takes a layer back to the base's for good, and frees its delta.
@@ -109,12 +138,15 @@ impl Adapted {
         self.layout.tapped().filter(|id| self.own[id.index()].as_ref().is_some_and(OwnLayer::is_open))
     }
 
-    /// The delta of one tensor of a layer; for the head its values. `None` where the task has none.
+    /// The delta of one tensor of a layer; for the head and for statistics the values. `None` where the task has
+    /// none.
     pub fn delta(&self, id: LayerId, part: Part) -> Option<&[f32]> {
         let own = self.own[id.index()].as_ref()?;
         match part {
             Part::Weight => Some(&own.weight.values),
             Part::Bias => own.bias.as_ref().map(|bias| bias.values.as_slice()),
+            Part::Mean => own.statistics.as_ref().map(|[mean, _]| mean.as_slice()),
+            Part::Variance => own.statistics.as_ref().map(|[_, variance]| variance.as_slice()),
         }
     }
 
@@ -152,7 +184,7 @@ impl Adapted {
             let along = own.along_delta() * clipped;
             let (rate, decay) = match layer.kind {
                 LayerKind::Head => (step.head_rate, step.decay),
-                LayerKind::Linear => (step.rate, step.decay),
+                LayerKind::Linear | LayerKind::Depthwise => (step.rate, step.decay),
                 LayerKind::Norm | LayerKind::Embedding => (step.rate, 0.0),
             };
             for (part, param) in own.params_mut().enumerate() {
@@ -183,13 +215,14 @@ fn base_param<'a>(base: &'a Base, layer: &Layer, part: Part) -> Option<WeightRef
 
 impl Weights for Adapted {
     fn param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
-        match &self.own[id.index()] {
-            Some(own) if own.is_open() => match part {
-                Part::Weight => Some(WeightRef::Merged(own.weight.effective())),
-                Part::Bias => own.bias.as_ref().map(|bias| WeightRef::Merged(bias.effective())),
-            },
-            _ => base_param(&self.base, self.layout.layer(id), part),
-        }
+        let own = self.own[id.index()].as_ref().filter(|own| own.is_open());
+        let values = own.and_then(|own| match part {
+            Part::Weight => Some(own.weight.effective()),
+            Part::Bias => own.bias.as_ref().map(OwnParam::effective),
+            Part::Mean => own.statistics.as_ref().map(|[mean, _]| mean.as_slice()),
+            Part::Variance => own.statistics.as_ref().map(|[_, variance]| variance.as_slice()),
+        });
+        values.map(WeightRef::Merged).or_else(|| base_param(&self.base, self.layout.layer(id), part))
     }
 
     fn layout(&self) -> &Layout {

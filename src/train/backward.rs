@@ -59,6 +59,16 @@ impl<W: Weights> Tape<'_, W> {
                 }
                 gradients.flow(onto, dy);
             }
+            Node::GatherInterpolated { layer, map, indices, onto } => {
+                if let Some(indices) = indices {
+                    let mut rows = workspace.zeros(map.rows(), dy.cols());
+                    kernels::scatter_add(&dy, &indices, &mut rows);
+                    let mut weight = workspace.zeros(1, self.weights.weight(layer)?.elements());
+                    kernels::interpolate_grad(&rows, &map, &mut weight);
+                    sink(layer, LayerGrad { weight, bias: None });
+                }
+                gradients.flow(onto, dy);
+            }
             Node::Prepend { layer, wanted, x, segments } => {
                 let mut weight = workspace.zeros(1, dy.cols());
                 let dx = kernels::prepend_row_grad(workspace, &dy, &segments, &mut weight);
@@ -108,9 +118,20 @@ impl<W: Weights> Tape<'_, W> {
                     gradients.flow(input, grad);
                 }
             }
-            Node::MeanRows { x, segments } => {
-                gradients.flow(Some(x), kernels::mean_rows_grad(workspace, &dy, &segments))
+            Node::MeanRows { x, segments, skip } => {
+                gradients.flow(Some(x), kernels::mean_rows_grad(workspace, &dy, &segments, skip))
             }
+            Node::Concat { parts } => {
+                let mut first = 0;
+                for (part, cols) in parts {
+                    if part.is_some() {
+                        gradients.flow(part, kernels::columns(workspace, &dy, first..first + cols));
+                    }
+                    first += cols;
+                }
+            }
+            Node::Columns { x, first, of } => gradients.flow_columns(workspace, x, &dy, first, of),
+            Node::Image(node) => self.image_step(node, dy, gradients, sink)?,
             Node::FirstRows { x, segments } => {
                 gradients.flow(Some(x), kernels::first_rows_grad(workspace, &dy, &segments))
             }
@@ -118,27 +139,33 @@ impl<W: Weights> Tape<'_, W> {
         Ok(())
     }
 
-    fn has_bias(&self, layer: LayerId) -> bool {
+    pub(super) fn has_bias(&self, layer: LayerId) -> bool {
         self.weights.param(layer, Part::Bias).is_some()
     }
 }
 
-fn column_sums(workspace: &Workspace, dy: &Tensor) -> Tensor {
+pub(super) fn column_sums(workspace: &Workspace, dy: &Tensor) -> Tensor {
     let mut sums = workspace.zeros(1, dy.cols());
     kernels::add_column_sums(dy, &mut sums);
     sums
 }
 
 /// The gradient of each node's result, as far as it has been summed.
-struct Gradients(Vec<Option<Tensor>>);
+pub(super) struct Gradients(Vec<Option<Tensor>>);
 
 impl Gradients {
     /// Adds a gradient to that of `node`; one that flows to no node ends here.
-    fn flow(&mut self, node: Option<NodeId>, gradient: Tensor) {
+    pub(super) fn flow(&mut self, node: Option<NodeId>, gradient: Tensor) {
         let Some(node) = node else { return };
         match &mut self.0[node] {
             Some(sum) => kernels::add_assign(sum, &gradient),
             empty => *empty = Some(gradient),
         }
+    }
+
+    /// Adds a gradient to columns from `first` on of that of `node`, whose result has `of` columns.
+    fn flow_columns(&mut self, workspace: &Workspace, node: NodeId, gradient: &Tensor, first: usize, of: usize) {
+        let sum = self.0[node].get_or_insert_with(|| workspace.zeros(gradient.rows(), of));
+        kernels::add_columns(sum, gradient, first);
     }
 }

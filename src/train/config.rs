@@ -1,6 +1,7 @@
 //! Settings of a fine-tune.
 
 use super::{Error, Optimizer};
+use crate::runtime::Layout;
 
 /// What a task may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,17 +13,17 @@ pub enum Method {
     Taps,
     /// Every layer, without gates.
     Full,
+    /// A patch ("K for the Price of 1", arXiv 1810.10703).
+    Patch(Patch),
 }
 
-impl Method {
-    /// Its name, as adapters state it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Head => "head",
-            Method::Taps => "taps",
-            Method::Full => "full",
-        }
-    }
+/// What a model patch learns anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// Scale and bias of every normalization.
+    ScaleBias,
+    /// The convolutions of each channel by itself.
+    Depthwise,
 }
 
 /// How the layers that may become active are chosen.
@@ -32,17 +33,50 @@ pub enum Select {
     Probe,
     /// Those whose TAPS scores are highest after some epochs with a gate on every layer.
     Scores,
+    /// The last ones.
+    Last,
+    /// Any, drawn by the seed.
+    Random,
     /// These, by name.
     Given(Vec<String>),
+}
+
+impl Select {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Select::Probe => "probe",
+            Select::Scores => "scores",
+            Select::Last => "last",
+            Select::Random => "random",
+            Select::Given(_) => "given",
+        }
+    }
 }
 
 /// Whether a task has normalization parameters of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norms {
+    /// Scale and bias are the task's where statistics are running ones, and the base's elsewhere.
+    Auto,
     /// The base's are used.
     Frozen,
-    /// Scale and bias are the task's.
-    Owned,
+    /// Scale and bias are the task's; running statistics stay the base's.
+    Affine,
+    /// Scale, bias and running statistics are the task's: batches are normalized by their own.
+    Statistics,
+}
+
+impl Norms {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Norms::Auto => "auto",
+            Norms::Frozen => "frozen",
+            Norms::Affine => "affine",
+            Norms::Statistics => "statistics",
+        }
+    }
 }
 
 /// Settings of a fine-tune. The defaults are meant to be left alone.
@@ -52,6 +86,9 @@ pub struct Config {
     pub method: Method,
     /// Hard cap on active layers; `None` for no cap.
     pub max_active_layers: Option<usize>,
+    /// Bytes that the deltas of active layers may take in f32; `None` for any. Layers that do not fit are
+    /// passed over.
+    pub max_layer_bytes: Option<usize>,
     /// How the candidates are chosen.
     pub select: Select,
     /// Epochs with a gate on every layer, with [`Select::Scores`].
@@ -69,6 +106,10 @@ pub struct Config {
     pub penalty_warmup: f32,
     /// Whether normalization parameters are the task's.
     pub norms: Norms,
+    /// Share by which running statistics move towards those of each batch, with [`Norms::Statistics`].
+    pub momentum: f32,
+    /// Whether the task has a head of its own; without one its classes are the base's.
+    pub own_head: bool,
     /// Passes over the training examples.
     pub epochs: usize,
     /// Passes over the features of the frozen base to fit the head alone, which a tuned task has to beat.
@@ -109,6 +150,7 @@ impl Default for Config {
         Self {
             method: Method::Taps,
             max_active_layers: None,
+            max_layer_bytes: None,
             select: Select::Probe,
             select_epochs: 1,
             probe_batches: 20,
@@ -116,7 +158,9 @@ impl Default for Config {
             threshold: 0.1,
             initial_score: 0.15,
             penalty_warmup: 0.25,
-            norms: Norms::Frozen,
+            norms: Norms::Auto,
+            momentum: 0.1,
+            own_head: true,
             epochs: 5,
             head_epochs: 40,
             warm_epochs: 1,
@@ -138,6 +182,38 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The method's name, as adapters state it.
+    pub fn method_name(&self) -> &'static str {
+        match (self.method, &self.select) {
+            (Method::Head, _) => "head",
+            (Method::Taps, Select::Last) => "last-k",
+            (Method::Taps, Select::Random) => "random-k",
+            (Method::Taps, _) => "taps",
+            (Method::Full, _) => "full",
+            (Method::Patch(Patch::ScaleBias), _) => "scale-bias",
+            (Method::Patch(Patch::Depthwise), _) => "depthwise",
+        }
+    }
+
+    /// What [`Norms::Auto`] means for a network, and what the method needs.
+    pub(super) fn resolved_norms(&self, layout: &Layout) -> Norms {
+        match (self.method, self.norms) {
+            (Method::Head, _) => Norms::Frozen,
+            (Method::Patch(Patch::ScaleBias), Norms::Auto | Norms::Frozen) => Norms::Affine,
+            (Method::Patch(Patch::Depthwise), Norms::Auto) => Norms::Frozen,
+            (Method::Full, Norms::Auto) => Norms::Affine,
+            (_, Norms::Auto) if layout.has_statistics() => Norms::Affine,
+            (_, Norms::Auto) => Norms::Frozen,
+            (_, norms) => norms,
+        }
+    }
+
+    /// Whether layers are tuned without gates: where a cap or another choice has decided for them already.
+    pub(super) fn is_decided(&self) -> bool {
+        let limited = self.max_active_layers.is_some() || self.max_layer_bytes.is_some();
+        limited || matches!(self.select, Select::Last | Select::Random)
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -164,6 +240,7 @@ impl Config {
             ("penalty warm-up", share(self.penalty_warmup), self.penalty_warmup.to_string(), "0 or more, under 1"),
             ("label smoothing", share(self.smoothing), self.smoothing.to_string(), "0 or more, under 1"),
             ("validation share", share(self.validation), self.validation.to_string(), "0 or more, under 1"),
+            ("momentum of statistics", share(self.momentum), self.momentum.to_string(), "0 or more, under 1"),
             ("gradient clip", self.clip.is_none_or(positive), format!("{:?}", self.clip), "above 0"),
         ];
         match checks.into_iter().find(|check| !check.1) {

@@ -16,11 +16,23 @@ pub enum Error {
     #[error("no tapped layer is called {name}; the network has {known}")]
     UnknownLayer { name: String, known: String },
 
+    #[error("the classes of the examples are not those of {whose} which are: {found}")]
+    Classes { whose: &'static str, found: String },
+
+    #[error("a depthwise patch needs a network with depthwise convolutions, as MobileNetV2")]
+    NoDepthwise,
+
+    #[error("nothing to train: the method is head, and the base's head is kept")]
+    NothingToTrain,
+
     #[error("the loss is not a number in step {step}: try a lower learning rate than {rate}")]
     Diverged { step: u32, rate: f32 },
 
     #[error("stopped before there was an adapter to keep")]
     Stopped,
+
+    #[error("the base cannot be written: {reason}")]
+    Bake { reason: String },
 
     #[error("the adapter cannot be written: {0}")]
     Format(#[from] format::Error),

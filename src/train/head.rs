@@ -38,7 +38,7 @@ impl Features {
         let cols = network.layout().features();
         let mut values = workspace.tensor(indices.len(), cols);
         for (chunk, out) in indices.chunks(BATCH).zip(values.chunks_mut(BATCH * cols)) {
-            let features = network.features(&mut Eval::new(weights, workspace), &examples.batch(chunk))?;
+            let features = network.features(&mut Eval::new(weights, workspace), &examples.batch(chunk)?)?;
             out.copy_from_slice(&features);
             if !progress() {
                 return Err(Error::Stopped);

@@ -7,11 +7,14 @@
 
 mod adapted;
 mod backward;
+mod bake;
 mod batches;
 mod config;
+mod data;
 mod error;
 mod gate;
 mod head;
+mod images;
 mod optimizer;
 mod own;
 mod progress;
@@ -20,16 +23,19 @@ mod select;
 mod tape;
 mod trainer;
 mod tuned;
+mod tuning;
 
 pub use adapted::{Adapted, Step};
 pub use backward::LayerGrad;
+pub use bake::bake;
 pub use batches::{batches, split};
-pub use config::{Config, Method, Norms, Select};
+pub use config::{Config, Method, Norms, Patch, Select};
+pub use data::Data;
 pub use error::Error;
 pub use gate::Gate;
 pub use optimizer::Optimizer;
 pub use progress::{Event, Observer, Phase, Quiet};
 pub use select::{Worth, probe};
-pub use tape::{Recorded, Tape};
+pub use tape::{Moments, Recorded, Tape};
 pub use trainer::fine_tune;
 pub use tuned::Tuned;

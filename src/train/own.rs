@@ -11,6 +11,8 @@ pub(super) struct OwnLayer {
     pub(super) gate: Option<Gate>,
     pub(super) weight: OwnParam,
     pub(super) bias: Option<OwnParam>,
+    /// Running mean and variance of a batch normalization that follows the task's data.
+    pub(super) statistics: Option<[Vec<f32>; 2]>,
 }
 
 impl OwnLayer {

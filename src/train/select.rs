@@ -1,10 +1,13 @@
 //! Which layers may become active.
 
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
 use super::adapted::Adapted;
 use super::error::Error;
 use super::tape::Tape;
 use crate::kernels::{Workspace, cross_entropy};
-use crate::runtime::{Examples, LayerId, Network};
+use crate::runtime::{Examples, LayerId, Layout, Network, Param};
 
 /// What a tapped layer was found worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +40,7 @@ pub fn probe(
     for batch in batches {
         let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
         let mut tape = Tape::new(weights, &wanted, workspace);
-        let logits = network.logits(&mut tape, &examples.batch(batch))?;
+        let logits = network.logits(&mut tape, &examples.batch(batch)?)?;
         let (loss, gradient) = cross_entropy(workspace, logits.values(), &labels, 0.0);
         tape.backward(&logits, gradient, &mut |id, gradient| sums[id.index()] += gradient.squared_norm())?;
         if !progress(loss) {
@@ -49,13 +52,32 @@ pub fn probe(
     Ok(layout.tapped().map(worth).collect())
 }
 
-/// Chooses the `cap` layers of the largest worth above zero.
-pub(super) fn choose(layers: &mut [Worth], cap: usize) {
+/// Chooses layers of worth above zero, the worthiest first, as far as a cap on layers and a budget of bytes of
+/// their f32 deltas allow; one that does not fit the budget is passed over.
+pub(super) fn choose(layout: &Layout, layers: &mut [Worth], cap: usize, mut budget: usize) {
     let mut order: Vec<usize> = (0..layers.len()).collect();
     order.sort_by(|&a, &b| layers[b].value.total_cmp(&layers[a].value).then(a.cmp(&b)));
-    for &index in order.iter().take(cap) {
-        layers[index].chosen = layers[index].value > 0.0;
+    let mut left = cap;
+    for index in order {
+        let layer = layout.layer(layers[index].layer);
+        let bytes = 4 * (layer.weight.elements() + layer.bias.as_ref().map_or(0, Param::elements));
+        if layers[index].value > 0.0 && left > 0 && bytes <= budget {
+            layers[index].chosen = true;
+            left -= 1;
+            budget -= bytes;
+        }
     }
+}
+
+/// Later layers are worth more.
+pub(super) fn last(layout: &Layout) -> Vec<Worth> {
+    layout.tapped().map(|layer| Worth { layer, value: (layer.index() + 1) as f32, chosen: false }).collect()
+}
+
+/// Layers are worth what is drawn.
+pub(super) fn random(layout: &Layout, random: &mut ChaCha8Rng) -> Vec<Worth> {
+    let mut worth = |layer| Worth { layer, value: random.random_range(f32::EPSILON..1.0), chosen: false };
+    layout.tapped().map(&mut worth).collect()
 }
 
 /// The layers called by these names; a name also means the layers within it.

@@ -1,9 +1,11 @@
 //! The forward pass recorded: what the backward pass needs is kept, and nothing else.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::kernels::{self, Heads, Normalized, Segments, Tensor, Workspace};
-use crate::runtime::{Error, LayerId, Ops, Part, Weights};
+use super::images::ImageNode;
+use crate::kernels::{self, Grid, Heads, Interpolation, Normalized, Segments, Tensor, Window, Workspace};
+use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, Ops, Part, Weights, interpolated};
 
 /// An activation and, where a gradient flows to it, its place on the tape.
 pub struct Recorded {
@@ -29,26 +31,53 @@ pub struct Tape<'a, W: Weights> {
     pub(super) workspace: &'a Workspace,
     wanted: &'a [bool],
     pub(super) nodes: Vec<Node>,
+    pub(super) batch_statistics: bool,
+    pub(super) moments: Vec<(Moments, usize)>,
+}
+
+/// Mean and variance of the channels that a batch normalization saw.
+pub struct Moments {
+    /// The normalization.
+    pub layer: LayerId,
+    /// Mean of each channel, `[1, channels]`.
+    pub mean: Tensor,
+    /// Mean squared distance from it, `[1, channels]`.
+    pub variance: Tensor,
 }
 
 /// One recorded operation: what it kept, and the nodes its gradient flows on to.
 pub(super) enum Node {
     Gather { layer: LayerId, indices: Option<Vec<u32>>, onto: Option<NodeId> },
+    GatherInterpolated { layer: LayerId, map: Arc<Interpolation>, indices: Option<Vec<u32>>, onto: Option<NodeId> },
     Prepend { layer: LayerId, wanted: bool, x: Option<NodeId>, segments: Segments },
     Linear { layer: LayerId, kept: Option<Arc<Tensor>>, x: Option<NodeId> },
     LayerNorm { layer: LayerId, wanted: bool, normalized: Normalized, x: Option<NodeId> },
     Gelu { kept: Arc<Tensor>, x: NodeId },
     Add { x: Option<NodeId>, y: Option<NodeId> },
     Attention { kept: [Arc<Tensor>; 3], inputs: [Option<NodeId>; 3], heads: Heads, segments: Segments },
-    MeanRows { x: NodeId, segments: Segments },
+    MeanRows { x: NodeId, segments: Segments, skip: usize },
     FirstRows { x: NodeId, segments: Segments },
+    Concat { parts: Vec<(Option<NodeId>, usize)> },
+    Columns { x: NodeId, first: usize, of: usize },
+    Image(ImageNode),
 }
 
 impl<'a, W: Weights> Tape<'a, W> {
     /// An empty tape that will give the gradients of the layers that are true in `wanted`, one for each
     /// layer of the network.
     pub fn new(weights: &'a W, wanted: &'a [bool], workspace: &'a Workspace) -> Self {
-        Self { weights, workspace, wanted, nodes: Vec::new() }
+        Self { weights, workspace, wanted, nodes: Vec::new(), batch_statistics: false, moments: Vec::new() }
+    }
+
+    /// The same with batch normalization by the statistics of each batch, as in training from scratch.
+    pub fn with_batch_statistics(mut self) -> Self {
+        self.batch_statistics = true;
+        self
+    }
+
+    /// What batch normalizations saw, each with the rows it is over, in order; none with running statistics.
+    pub fn take_moments(&mut self) -> Vec<(Moments, usize)> {
+        std::mem::take(&mut self.moments)
     }
 
     /// Number of recorded operations.
@@ -61,11 +90,11 @@ impl<'a, W: Weights> Tape<'a, W> {
         self.nodes.is_empty()
     }
 
-    fn wants(&self, layer: LayerId) -> bool {
+    pub(super) fn wants(&self, layer: LayerId) -> bool {
         self.wanted[layer.index()]
     }
 
-    fn record(&mut self, data: Tensor, flows: bool, node: impl FnOnce() -> Node) -> Recorded {
+    pub(super) fn record(&mut self, data: Tensor, flows: bool, node: impl FnOnce() -> Node) -> Recorded {
         let node = flows.then(|| {
             self.nodes.push(node());
             self.nodes.len() - 1
@@ -74,7 +103,7 @@ impl<'a, W: Weights> Tape<'a, W> {
     }
 
     /// The value's buffer, to compute in where nothing else holds it.
-    fn owned(&self, data: Arc<Tensor>) -> Tensor {
+    pub(super) fn owned(&self, data: Arc<Tensor>) -> Tensor {
         Arc::try_unwrap(data).unwrap_or_else(|shared| self.workspace.copy(&shared))
     }
 }
@@ -98,6 +127,25 @@ impl<W: Weights> Ops for Tape<'_, W> {
         Ok(self.record(out, wanted || node.is_some(), || Node::Gather { layer, indices: indices(), onto: node }))
     }
 
+    fn gather_interpolated(
+        &mut self,
+        layer: LayerId,
+        map: &Arc<Interpolation>,
+        indices: &[u32],
+        onto: Recorded,
+    ) -> Result<Recorded, Error> {
+        let node = onto.node;
+        let onto = self.owned(onto.data);
+        let out = interpolated(self.weights, self.workspace, layer, map, indices, onto)?;
+        let wanted = self.wants(layer);
+        Ok(self.record(out, wanted || node.is_some(), || Node::GatherInterpolated {
+            layer,
+            map: map.clone(),
+            indices: wanted.then(|| indices.to_vec()),
+            onto: node,
+        }))
+    }
+
     fn prepend(&mut self, x: &Recorded, layer: LayerId, segments: &Segments) -> Result<Recorded, Error> {
         let row = self.weights.weight(layer)?.floats(self.workspace);
         let out = kernels::prepend_row(self.workspace, &x.data, &row, segments);
@@ -113,6 +161,78 @@ impl<W: Weights> Ops for Tape<'_, W> {
         let kept = self.wants(layer).then(|| x.data.clone());
         let flows = kept.is_some() || x.node.is_some();
         Ok(self.record(out, flows, || Node::Linear { layer, kept, x: x.node }))
+    }
+
+    fn conv(&mut self, x: &Recorded, grid: Grid, layer: LayerId, window: Window) -> Result<Recorded, Error> {
+        self.record_conv(x, grid, layer, window)
+    }
+
+    fn batch_norm(&mut self, x: &Recorded, norm: &BatchNorm, residual: Option<&Recorded>) -> Result<Recorded, Error> {
+        self.record_batch_norm(x, norm, residual)
+    }
+
+    fn conv_norm(
+        &mut self,
+        x: &Recorded,
+        grid: Grid,
+        unit: &ConvNorm,
+        residual: Option<&Recorded>,
+    ) -> Result<Recorded, Error> {
+        if let Some(out) = self.fused(x, grid, unit, residual) {
+            return out;
+        }
+        let y = self.conv(x, grid, unit.conv, unit.window)?;
+        self.batch_norm(&y, &unit.norm, residual)
+    }
+
+    fn max_pool(&mut self, x: Recorded, grid: Grid, window: Window) -> Recorded {
+        let out = kernels::max_pool(self.workspace, &x.data, grid, window);
+        match x.node {
+            Some(node) => {
+                let node = ImageNode::MaxPool { kept: x.data, grid, window, x: node };
+                self.record(out, true, || Node::Image(node))
+            }
+            None => self.constant(out),
+        }
+    }
+
+    fn average_pool(&mut self, x: Recorded, grid: Grid, window: Window) -> Recorded {
+        let out = kernels::average_pool(self.workspace, &x.data, grid, window);
+        match x.node {
+            Some(x) => self.record(out, true, || Node::Image(ImageNode::AveragePool { grid, window, x })),
+            None => self.constant(out),
+        }
+    }
+
+    fn concat(&mut self, parts: &[&Recorded]) -> Recorded {
+        let data: Vec<&Tensor> = parts.iter().map(|part| &*part.data).collect();
+        let out = kernels::concat_columns(self.workspace, &data);
+        let flows = parts.iter().any(|part| part.node.is_some());
+        let parts = || parts.iter().map(|part| (part.node, part.data.cols())).collect();
+        self.record(out, flows, || Node::Concat { parts: parts() })
+    }
+
+    fn columns(&mut self, x: &Recorded, range: Range<usize>) -> Recorded {
+        let out = kernels::columns(self.workspace, &x.data, range.clone());
+        match x.node {
+            Some(node) => {
+                let (first, of) = (range.start, x.data.cols());
+                self.record(out, true, || Node::Columns { x: node, first, of })
+            }
+            None => self.constant(out),
+        }
+    }
+
+    fn subsample_pad(&mut self, x: &Recorded, grid: Grid, stride: usize, before: usize, after: usize) -> Recorded {
+        let out = kernels::subsample_pad(self.workspace, &x.data, grid, stride, before, after);
+        let channels = x.data.cols();
+        match x.node {
+            Some(x) => {
+                let node = ImageNode::SubsamplePad { grid, stride, before, channels, x };
+                self.record(out, true, || Node::Image(node))
+            }
+            None => self.constant(out),
+        }
     }
 
     fn layer_norm(&mut self, x: &Recorded, layer: LayerId, eps: f32) -> Result<Recorded, Error> {
@@ -153,10 +273,10 @@ impl<W: Weights> Ops for Tape<'_, W> {
         self.record(out, flows, || Node::Attention { kept, inputs, heads, segments: segments.clone() })
     }
 
-    fn mean_rows(&mut self, x: Recorded, segments: &Segments) -> Recorded {
-        let out = kernels::mean_rows(self.workspace, &x.data, segments);
+    fn mean_rows(&mut self, x: Recorded, segments: &Segments, skip: usize) -> Recorded {
+        let out = kernels::mean_rows(self.workspace, &x.data, segments, skip);
         match x.node {
-            Some(x) => self.record(out, true, || Node::MeanRows { x, segments: segments.clone() }),
+            Some(x) => self.record(out, true, || Node::MeanRows { x, segments: segments.clone(), skip }),
             None => self.constant(out),
         }
     }

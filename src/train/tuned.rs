@@ -1,7 +1,7 @@
 //! The outcome of a fine-tune: what becomes an adapter.
 
 use super::adapted::Adapted;
-use super::config::{Config, Method};
+use super::config::Config;
 use super::error::Error;
 use super::select::Worth;
 use crate::base::Base;
@@ -13,7 +13,7 @@ pub struct Tuned {
     pub(super) layers: Vec<TunedLayer>,
     pub(super) labels: Vec<String>,
     pub(super) summary: Summary,
-    pub(super) method: Method,
+    pub(super) method: &'static str,
     /// Score of the best epoch on the validation examples.
     pub validation: Score,
     /// Score of the head alone on the same examples.
@@ -30,28 +30,29 @@ pub struct Tuned {
     pub stopped: bool,
 }
 
-/// Values of one layer: deltas, or a head's own.
+/// Values of one layer: deltas, or a head's own, or statistics.
 #[derive(Clone)]
 pub(super) struct TunedLayer {
-    id: LayerId,
-    weight: Vec<f32>,
-    bias: Option<Vec<f32>>,
+    pub(super) id: LayerId,
+    pub(super) parts: Vec<(Part, Vec<f32>)>,
 }
 
 impl TunedLayer {
     /// Everything of the task's own that is in use.
     pub(super) fn snapshot(adapted: &Adapted, layout: &Layout) -> Vec<Self> {
         let used = layout.layers().filter(|&(id, _)| adapted.is_active(id));
-        let values = |id, part| adapted.delta(id, part).map(<[f32]>::to_vec);
-        used.filter_map(|(id, _)| Some(Self { id, weight: values(id, Part::Weight)?, bias: values(id, Part::Bias) }))
-            .collect()
+        let parts = |id| {
+            let values = |part| Some((part, adapted.delta(id, part)?.to_vec()));
+            Part::ALL.into_iter().filter_map(values).collect()
+        };
+        used.map(|(id, _)| Self { id, parts: parts(id) }).collect()
     }
 }
 
 impl Tuned {
     /// The tapped layers that are active, in network order.
     pub fn active_layers(&self, layout: &Layout) -> Vec<LayerId> {
-        self.layers.iter().map(|layer| layer.id).filter(|&id| layout.layer(id).kind == LayerKind::Linear).collect()
+        self.layers.iter().map(|layer| layer.id).filter(|&id| layout.layer(id).kind.is_tapped()).collect()
     }
 
     /// The training summary that the adapter carries.
@@ -75,13 +76,12 @@ impl Tuned {
         let mut tensors = Vec::new();
         for own in &self.layers {
             let layer = layout.layer(own.id);
-            let weight = match layer.kind {
-                LayerKind::Linear => encoding,
-                _ => Encoding::F32,
-            };
-            tensors.push(self.tensor(base, layer, Part::Weight, &own.weight, weight)?);
-            if let Some(bias) = &own.bias {
-                tensors.push(self.tensor(base, layer, Part::Bias, bias, Encoding::F32)?);
+            for (part, values) in &own.parts {
+                let encoding = match part {
+                    Part::Weight if layer.kind.is_tapped() => encoding,
+                    _ => Encoding::F32,
+                };
+                tensors.push(self.tensor(base, layer, *part, values, encoding)?);
             }
         }
         tensors.sort_by(|a, b| a.name.cmp(b.name));
@@ -89,7 +89,7 @@ impl Tuned {
         let draft = Draft {
             task,
             architecture: network.architecture(),
-            method: self.method.name(),
+            method: self.method,
             base: base.fingerprint(),
             content: base.content(),
             summary: self.summary,
@@ -111,7 +111,11 @@ impl Tuned {
     ) -> Result<TensorDraft<'a>, Error> {
         let param = layer.param(part).unwrap_or(&layer.weight);
         let mut dims: Vec<u32> = param.shape.iter().map(|&size| size as u32).collect();
-        let role = if layer.kind == LayerKind::Head { Role::Replacement } else { Role::Delta };
+        let role = match part {
+            Part::Mean | Part::Variance => Role::Statistics,
+            _ if layer.kind == LayerKind::Head => Role::Replacement,
+            _ => Role::Delta,
+        };
         if let (Role::Replacement, Some(classes)) = (role, dims.first_mut()) {
             *classes = self.labels.len() as u32;
         }
@@ -122,7 +126,7 @@ impl Tuned {
 
 impl Tuned {
     pub(super) fn summarize(config: &Config, layout: &Layout, layers: &[TunedLayer], examples: usize) -> Summary {
-        let active = layers.iter().filter(|layer| layout.layer(layer.id).kind == LayerKind::Linear).count();
+        let active = layers.iter().filter(|layer| layout.layer(layer.id).kind.is_tapped()).count();
         Summary {
             lambda: config.lambda,
             tau: config.threshold,

@@ -20,7 +20,15 @@ pub struct Golden(Base);
 
 impl Golden {
     pub fn open(name: &str) -> Self {
-        Self(Base::open(folder(name)).unwrap())
+        Self::at(folder(name))
+    }
+
+    pub fn at(path: PathBuf) -> Self {
+        Self(Base::open(path).unwrap())
+    }
+
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        self.0.tensor(self.0.find(name).unwrap_or_else(|| panic!("no tensor {name}"))).shape.to_vec()
     }
 
     pub fn floats(&self, name: &str) -> Vec<f32> {

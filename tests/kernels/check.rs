@@ -1,7 +1,7 @@
 //! What the tests of every kernel share: shapes, values, workspaces and the one tolerance.
 
 use proptest::prelude::*;
-use taps::kernels::{Tensor, Workspace};
+use taps::kernels::{Activation, Grid, Tensor, Window, Workspace};
 
 /// Error allowed, relative to the size of what was added and multiplied.
 const TOLERANCE: f64 = 32.0 * f32::EPSILON as f64;
@@ -32,6 +32,34 @@ pub fn matrix() -> impl Strategy<Value = (usize, usize)> {
 /// Lengths of the examples of a batch; at times there is none.
 pub fn lengths(shortest: usize) -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![Just(shortest), Just(1), 1..20_usize], 0..6)
+}
+
+/// Channels of images: fewer than a vector register holds, a few registers, many.
+pub fn channels() -> impl Strategy<Value = usize> {
+    prop_oneof![8 => 1..40_usize, 1 => 120..140_usize]
+}
+
+/// Images, at times none, and a window over them: any size, stride and padding.
+pub fn sliding() -> impl Strategy<Value = (Grid, Window)> {
+    let size = || prop_oneof![2 => Just([3, 3]), 1 => Just([5, 5]), 4 => [1..6_usize, 1..6_usize]];
+    let length = || prop_oneof![4 => 1..9_usize, 1 => 9..14_usize];
+    let pads = || [0..4_usize, 0..4_usize];
+    (0..4_usize, length(), length(), size(), 1..4_usize, pads(), pads()).prop_map(
+        |(images, height, width, size, stride, rows, cols)| {
+            let fit = |length: usize, pad: [usize; 2], size: usize| length.max(size.saturating_sub(pad[0] + pad[1]));
+            let (height, width) = (fit(height, rows, size[0]), fit(width, cols, size[1]));
+            (Grid { images, height, width }, Window { size, stride, rows, cols })
+        },
+    )
+}
+
+pub fn activation() -> impl Strategy<Value = Activation> {
+    prop::sample::select(&[Activation::None, Activation::Relu, Activation::Relu6][..])
+}
+
+/// Size of a sum of products, whose signs are random, and one value.
+pub fn sum_of(products: usize) -> f64 {
+    BOUND * BOUND * (products as f64).sqrt() + BOUND
 }
 
 /// A stream of values (splitmix64).

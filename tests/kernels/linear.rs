@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use taps::kernels::{Tensor, add_column_sums, linear, linear_input_grad, linear_weight_grad};
 
-use crate::check::{BOUND, Values, assert_close, assert_gradient, bits, config, run, side, wide, workspace};
+use crate::check::{Values, assert_close, assert_gradient, bits, config, run, side, sum_of, wide, workspace};
 use crate::naive;
 
 /// Rows, inputs and outputs.
@@ -12,11 +12,6 @@ fn shape() -> impl Strategy<Value = [usize; 3]> {
     let tall = (270..300_usize, side(), 123..133_usize);
     let deep = (1..4_usize, 500..520_usize, side());
     prop_oneof![7 => small, 1 => tall, 1 => deep].prop_map(|(rows, inputs, outputs)| [rows, inputs, outputs])
-}
-
-/// Size of a sum of products, whose signs are random, and one value.
-fn sum_of(products: usize) -> f64 {
-    BOUND * BOUND * (products as f64).sqrt() + BOUND
 }
 
 proptest! {

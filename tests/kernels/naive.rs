@@ -102,13 +102,13 @@ pub fn gather(table: &[f64], features: usize, indices: &[u32]) -> Vec<f64> {
     indices.iter().flat_map(|&index| table[index as usize * features..][..features].to_vec()).collect()
 }
 
-pub fn mean_rows(x: &[f64], cols: usize, lengths: &[usize]) -> Vec<f64> {
+pub fn mean_rows(x: &[f64], cols: usize, lengths: &[usize], skip: usize) -> Vec<f64> {
     let mut y = Vec::new();
     let mut start = 0;
     for &length in lengths {
         for col in 0..cols {
-            let sum: f64 = (start..start + length).map(|row| x[row * cols + col]).sum();
-            y.push(if length == 0 { 0.0 } else { sum / length as f64 });
+            let sum: f64 = (start + skip..start + length).map(|row| x[row * cols + col]).sum();
+            y.push(if length <= skip { 0.0 } else { sum / (length - skip) as f64 });
         }
         start += length;
     }

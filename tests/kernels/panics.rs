@@ -21,6 +21,13 @@ fn two_and_three() -> Segments {
 const ADAM: AdamStep = AdamStep { rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.0, step: 1 };
 const TWO: Heads = Heads { count: 2 };
 
+const GRID_CONV: Grid = Grid { images: 1, height: 3, width: 2 };
+const TWO_IMAGES: Grid = Grid { images: 2, height: 3, width: 2 };
+const THREE: Window = Window { size: [3; 2], stride: 1, rows: [1; 2], cols: [1; 2] };
+const PAIR: Window = Window { size: [2; 2], stride: 1, rows: [0; 2], cols: [0; 2] };
+const LARGE: Window = Window { size: [3; 2], stride: 1, rows: [0; 2], cols: [0; 2] };
+const PLAIN: Epilogue = Epilogue { scale: None, shift: None, residual: None, activation: Activation::None };
+
 macro_rules! panics {
     ($($name:ident: $call:expr;)*) => {$(
         #[test]
@@ -73,8 +80,8 @@ panics! {
     scatter_outside_the_table: scatter_add(&tensor(2, 2), &[0, 3], &mut [0.0; 6]);
     scatter_of_other_rows: scatter_add(&tensor(2, 2), &[0], &mut [0.0; 6]);
 
-    mean_of_other_rows: mean_rows(&workspace(), &tensor(6, 2), &two_and_three());
-    mean_grad_of_other_examples: mean_rows_grad(&workspace(), &tensor(3, 2), &two_and_three());
+    mean_of_other_rows: mean_rows(&workspace(), &tensor(6, 2), &two_and_three(), 0);
+    mean_grad_of_other_examples: mean_rows_grad(&workspace(), &tensor(3, 2), &two_and_three(), 0);
     first_of_other_rows: first_rows(&workspace(), &tensor(6, 2), &two_and_three());
     first_of_no_rows: first_rows(&workspace(), &tensor(5, 2), &Segments::from_lengths([2, 0, 3]));
     first_grad_of_other_examples: first_rows_grad(&workspace(), &tensor(3, 2), &two_and_three());
@@ -97,4 +104,93 @@ panics! {
     momentum_of_a_longer_state: momentum(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, &mut [0.0; 4], [0.1, 0.9, 0.0]);
     add_into_of_a_longer_base: add_into(&workspace(), &mut [0.0; 3], &[0.0; 4], &[0.0; 3]);
     add_into_of_a_shorter_delta: add_into(&workspace(), &mut [0.0; 3], &[0.0; 3], &[0.0; 2]);
+
+    depthwise_of_other_pixels: depthwise(&workspace(), &tensor(11, 2), TWO_IMAGES, &[0.0; 18], THREE, PLAIN);
+    depthwise_weight_of_other_channels:
+        depthwise(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 27], THREE, PLAIN);
+    depthwise_by_a_large_window: depthwise(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], LARGE, PLAIN);
+    depthwise_scale_of_other_channels: depthwise(
+        &workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], THREE, Epilogue { scale: Some(&[0.0; 3]), ..PLAIN }
+    );
+    depthwise_shift_of_other_channels: depthwise(
+        &workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], THREE, Epilogue { shift: Some(&[0.0; 3]), ..PLAIN }
+    );
+    depthwise_residual_of_other_pixels: depthwise(
+        &workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], THREE, Epilogue { residual: Some(&[0.0; 22]), ..PLAIN }
+    );
+    depthwise_input_grad_of_other_pixels:
+        depthwise_input_grad(&workspace(), &tensor(11, 2), TWO_IMAGES, &[0.0; 18], THREE);
+    depthwise_input_grad_of_other_channels:
+        depthwise_input_grad(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 27], THREE);
+    depthwise_input_grad_of_a_large_window:
+        depthwise_input_grad(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], LARGE);
+    depthwise_weight_grad_of_other_pixels:
+        depthwise_weight_grad(&workspace(), &tensor(12, 2), &tensor(11, 2), TWO_IMAGES, THREE);
+    depthwise_weight_grad_of_other_outputs:
+        depthwise_weight_grad(&workspace(), &tensor(11, 2), &tensor(12, 2), TWO_IMAGES, THREE);
+    depthwise_weight_grad_of_other_channels:
+        depthwise_weight_grad(&workspace(), &tensor(12, 3), &tensor(12, 2), TWO_IMAGES, THREE);
+    depthwise_weight_grad_of_a_large_window:
+        depthwise_weight_grad(&workspace(), &tensor(12, 2), &tensor(12, 2), TWO_IMAGES, LARGE);
+
+    fold_bias: batch_norm_fold(&workspace(), &[1.0; 3], &[0.0; 2], &[0.0; 3], &[1.0; 3], 1e-5);
+    fold_mean: batch_norm_fold(&workspace(), &[1.0; 3], &[0.0; 3], &[0.0; 2], &[1.0; 3], 1e-5);
+    fold_variance: batch_norm_fold(&workspace(), &[1.0; 3], &[0.0; 3], &[0.0; 3], &[1.0; 2], 1e-5);
+    conv_of_other_rows: conv(&workspace(), &tensor(5, 2), GRID_CONV, &[0.0; 18], Window::square(3, 1, 1), PLAIN);
+    conv_of_another_weight: conv(&workspace(), &tensor(6, 2), GRID_CONV, &[0.0; 17], Window::square(3, 1, 1), PLAIN);
+    conv_with_another_scale: conv(&workspace(), &tensor(6, 2), GRID_CONV, &[0.0; 18], Window::square(3, 1, 1), Epilogue { scale: Some(&[0.0; 2]), ..PLAIN });
+    conv_input_grad_of_other_rows: conv_input_grad(&workspace(), &tensor(5, 1), GRID_CONV, &[0.0; 18], Window::square(3, 1, 1));
+    conv_weight_grad_of_other_rows: conv_weight_grad(&workspace(), &tensor(6, 1), &tensor(5, 2), GRID_CONV, Window::square(3, 1, 1));
+    affine_scale: affine(&workspace(), &tensor(2, 3), Epilogue { scale: Some(&[0.0; 2]), ..PLAIN });
+    affine_shift: affine(&workspace(), &tensor(2, 3), Epilogue { shift: Some(&[0.0; 4]), ..PLAIN });
+    affine_residual: affine(&workspace(), &tensor(2, 3), Epilogue { residual: Some(&[0.0; 5]), ..PLAIN });
+    activation_grad_of_other_rows:
+        activation_grad(&workspace(), &mut tensor(2, 3), &tensor(3, 3), Activation::Relu);
+    batch_affine_grad_of_other_rows: batch_norm_affine_grad(
+        &tensor(2, 3), &tensor(3, 3), &[0.0; 3], &[1.0; 3], &mut [0.0; 3], &mut [0.0; 3]
+    );
+    batch_affine_grad_mean: batch_norm_affine_grad(
+        &tensor(2, 3), &tensor(2, 3), &[0.0; 2], &[1.0; 3], &mut [0.0; 3], &mut [0.0; 3]
+    );
+    batch_affine_grad_deviation: batch_norm_affine_grad(
+        &tensor(2, 3), &tensor(2, 3), &[0.0; 3], &[1.0; 4], &mut [0.0; 3], &mut [0.0; 3]
+    );
+    batch_affine_grad_scale: batch_norm_affine_grad(
+        &tensor(2, 3), &tensor(2, 3), &[0.0; 3], &[1.0; 3], &mut [0.0; 2], &mut [0.0; 3]
+    );
+    batch_affine_grad_bias: batch_norm_affine_grad(
+        &tensor(2, 3), &tensor(2, 3), &[0.0; 3], &[1.0; 3], &mut [0.0; 3], &mut [0.0; 4]
+    );
+    batch_input_grad_scale: batch_norm_input_grad(&workspace(), &mut tensor(2, 3), &[1.0; 2], &[1.0; 3]);
+    batch_input_grad_deviation: batch_norm_input_grad(&workspace(), &mut tensor(2, 3), &[1.0; 3], &[1.0; 4]);
+    batch_grad_of_other_rows: batch_norm_batch_grad(
+        &workspace(), &mut tensor(2, 3), &tensor(3, 3), &[0.0; 3], &[1.0; 3], &[1.0; 3], &[0.0; 3], &[0.0; 3]
+    );
+    batch_grad_of_a_shorter_slice: batch_norm_batch_grad(
+        &workspace(), &mut tensor(2, 3), &tensor(2, 3), &[0.0; 3], &[1.0; 3], &[1.0; 3], &[0.0; 3], &[0.0; 2]
+    );
+
+    max_pool_of_other_pixels: max_pool(&workspace(), &tensor(11, 2), TWO_IMAGES, PAIR);
+    max_pool_by_a_large_window: max_pool(&workspace(), &tensor(12, 2), TWO_IMAGES, LARGE);
+    max_pool_grad_of_other_pixels: max_pool_grad(&workspace(), &tensor(4, 2), &tensor(11, 2), TWO_IMAGES, PAIR);
+    max_pool_grad_of_other_outputs: max_pool_grad(&workspace(), &tensor(5, 2), &tensor(12, 2), TWO_IMAGES, PAIR);
+    max_pool_grad_of_other_channels: max_pool_grad(&workspace(), &tensor(4, 3), &tensor(12, 2), TWO_IMAGES, PAIR);
+    max_pool_grad_of_a_large_window: max_pool_grad(&workspace(), &tensor(4, 2), &tensor(12, 2), TWO_IMAGES, LARGE);
+    average_pool_of_other_pixels: average_pool(&workspace(), &tensor(11, 2), TWO_IMAGES, PAIR);
+    average_pool_with_padding: average_pool(&workspace(), &tensor(12, 2), TWO_IMAGES, THREE);
+    average_pool_by_a_large_window: average_pool(&workspace(), &tensor(12, 2), TWO_IMAGES, LARGE);
+    average_pool_grad_of_other_outputs: average_pool_grad(&workspace(), &tensor(5, 2), TWO_IMAGES, PAIR);
+    average_pool_grad_with_padding: average_pool_grad(&workspace(), &tensor(12, 2), TWO_IMAGES, THREE);
+    average_pool_grad_of_a_large_window: average_pool_grad(&workspace(), &tensor(4, 2), TWO_IMAGES, LARGE);
+
+    concat_of_nothing: concat_columns(&workspace(), &[]);
+    concat_of_other_rows: concat_columns(&workspace(), &[&tensor(2, 3), &tensor(3, 3)]);
+    columns_behind_the_last: columns(&workspace(), &tensor(2, 3), 1..4);
+    columns_are_added_to_other_rows: add_columns(&mut tensor(2, 3), &tensor(3, 2), 0);
+    columns_are_added_behind_the_last: add_columns(&mut tensor(2, 3), &tensor(2, 2), 2);
+    shortcut_of_other_pixels: subsample_pad(&workspace(), &tensor(11, 2), TWO_IMAGES, 2, 1, 1);
+    shortcut_by_no_stride: subsample_pad(&workspace(), &tensor(12, 2), TWO_IMAGES, 0, 1, 1);
+    shortcut_grad_of_other_outputs: subsample_pad_grad(&workspace(), &tensor(5, 4), TWO_IMAGES, 2, 1, 2);
+    shortcut_grad_of_other_columns: subsample_pad_grad(&workspace(), &tensor(4, 4), TWO_IMAGES, 2, 3, 2);
+    shortcut_grad_by_no_stride: subsample_pad_grad(&workspace(), &tensor(4, 4), TWO_IMAGES, 0, 1, 2);
 }

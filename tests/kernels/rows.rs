@@ -44,18 +44,18 @@ proptest! {
     }
 
     #[test]
-    fn mean_rows_is_the_oracle(lengths in lengths(0), cols in side(), seed: u64) {
+    fn mean_rows_is_the_oracle(lengths in lengths(0), cols in side(), skip in 0..4_usize, seed: u64) {
         let mut values = Values(seed);
         let segments = Segments::from_lengths(lengths.iter().copied());
         let (x, dy) = (values.tensor(segments.rows(), cols), values.tensor(segments.len(), cols));
         let [y, dx] = run(0.0, |workspace| {
-            let (y, dx) = (mean_rows(workspace, &x, &segments), mean_rows_grad(workspace, &dy, &segments));
+            let (y, dx) = (mean_rows(workspace, &x, &segments, skip), mean_rows_grad(workspace, &dy, &segments, skip));
             assert_eq!((y.rows(), y.cols(), dx.rows(), dx.cols()), (segments.len(), cols, segments.rows(), cols));
             [y.to_vec(), dx.to_vec()]
         });
         let (x, dy) = (wide(&x), wide(&dy));
-        assert_close(&y, &naive::mean_rows(&x, cols, &lengths), BOUND);
-        assert_gradient(&dx, &x, BOUND, |x| naive::dot(&naive::mean_rows(x, cols, &lengths), &dy));
+        assert_close(&y, &naive::mean_rows(&x, cols, &lengths, skip), BOUND);
+        assert_gradient(&dx, &x, BOUND, |x| naive::dot(&naive::mean_rows(x, cols, &lengths, skip), &dy));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::runtime::{LayerId, Layout};
 
 /// One cell for each tapped layer in network order, filled where it is active, with a gap where the
 /// number in the layers' names changes.
-pub(super) fn cells(layout: &Layout, active: &[LayerId]) -> String {
+pub(in crate::cli) fn cells(layout: &Layout, active: &[LayerId]) -> String {
     let mut picture = String::new();
     let mut block = None;
     for id in layout.tapped() {
@@ -18,7 +18,7 @@ pub(super) fn cells(layout: &Layout, active: &[LayerId]) -> String {
     picture
 }
 
-/// The first number between dots in a layer's name.
-fn number(name: &str) -> Option<u32> {
+/// The first number between dots in a layer's name: which of the equal blocks of a network it is in.
+pub(super) fn number(name: &str) -> Option<u32> {
     name.split('.').find_map(|part| part.parse().ok())
 }

@@ -1,0 +1,273 @@
+//! The record of a run, beside its adapter: `banking.taps` has `banking.run.json`.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::progress::Progress;
+use super::{Error, inspect};
+use crate::format::Adapter;
+use crate::runtime::{Score, Task, Weights, write_atomically};
+use crate::train::{Config, Event, Observer, Phase, Tuned};
+
+/// How file names of records end.
+pub(super) const SUFFIX: &str = ".run.json";
+
+/// One fine-tune: what it was asked for, what came of it, and how it got there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) task: String,
+    pub(super) method: String,
+    /// Elements of all tensors of the adapter.
+    pub(super) parameters: u64,
+    /// Digest of the adapter file.
+    #[serde(default)]
+    pub(super) adapter: Option<String>,
+    #[serde(default)]
+    pub(super) architecture: String,
+    #[serde(default)]
+    pub(super) settings: Settings,
+    /// Examples that were trained on.
+    #[serde(default)]
+    pub(super) examples: u64,
+    /// Examples that the best epoch was chosen by.
+    #[serde(default)]
+    pub(super) held_out: u64,
+    #[serde(default)]
+    pub(super) classes: u64,
+    /// Size of the adapter file.
+    #[serde(default)]
+    pub(super) bytes: u64,
+    /// Names of the layers with a delta, in network order.
+    #[serde(default)]
+    pub(super) active_layers: Vec<String>,
+    #[serde(default)]
+    pub(super) tapped_layers: u64,
+    #[serde(default)]
+    pub(super) validation_accuracy: Option<f64>,
+    #[serde(default)]
+    pub(super) head_alone_accuracy: Option<f64>,
+    /// Added by `taps eval --record`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) test_accuracy: Option<f64>,
+    /// Wall-clock time of the whole run.
+    #[serde(default)]
+    pub(super) seconds: Option<f64>,
+    #[serde(default)]
+    pub(super) curves: Curves,
+}
+
+/// What the run was asked for; what is not known is `None`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Settings {
+    pub(super) max_active_layers: Option<u64>,
+    pub(super) lambda: Option<f32>,
+    pub(super) rate: Option<f32>,
+    pub(super) epochs: Option<u64>,
+    pub(super) seed: Option<u64>,
+    pub(super) select: Option<String>,
+    pub(super) norms: Option<String>,
+}
+
+/// Losses as they fell. Each list has one mean loss a step.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Curves {
+    /// Of passes over the features of the frozen base: the head alone.
+    pub(super) head: Vec<f32>,
+    /// While layers were chosen.
+    pub(super) select: Vec<f32>,
+    /// While the chosen layers were tuned.
+    pub(super) tune: Vec<f32>,
+    pub(super) epochs: Vec<Epoch>,
+}
+
+/// The state after an epoch; epoch 0 is the head alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Epoch {
+    pub(super) epoch: u64,
+    /// Tuning steps done by then.
+    pub(super) step: u64,
+    /// Mean training loss of the epoch.
+    pub(super) loss: Option<f32>,
+    pub(super) validation_accuracy: Option<f64>,
+    pub(super) validation_loss: Option<f32>,
+    pub(super) active_layers: u64,
+}
+
+/// Where the record of the adapter at `adapter` lies.
+pub(super) fn path(adapter: &Path) -> PathBuf {
+    adapter.with_extension(&SUFFIX[1..])
+}
+
+impl Record {
+    /// What an adapter itself tells of its run.
+    pub(super) fn of_adapter(adapter: &Adapter<'_>) -> Self {
+        let summary = adapter.summary();
+        Self {
+            task: adapter.task().to_owned(),
+            method: adapter.method().to_owned(),
+            parameters: adapter.entries().map(|entry| entry.elements() as u64).sum(),
+            adapter: Some(adapter.digest().to_string()),
+            architecture: adapter.architecture().to_owned(),
+            settings: Settings {
+                max_active_layers: summary.max_active_layers.map(u64::from),
+                lambda: Some(summary.lambda),
+                seed: Some(summary.seed),
+                ..Settings::default()
+            },
+            examples: summary.examples.into(),
+            classes: adapter.labels().len() as u64,
+            bytes: adapter.len() as u64,
+            tapped_layers: summary.layers.into(),
+            validation_accuracy: summary.validation.map(f64::from),
+            ..Self::default()
+        }
+    }
+
+    /// A run that has just ended, and the adapter that it made.
+    pub(super) fn of_run(
+        adapter: &Adapter<'_>,
+        active: &[&str],
+        config: &Config,
+        tuned: &Tuned,
+        (curves, seconds): (Curves, f64),
+    ) -> Self {
+        let known = Self::of_adapter(adapter);
+        Self {
+            settings: Settings {
+                rate: Some(config.rate),
+                epochs: Some(config.epochs as u64),
+                select: Some(config.select.name().to_owned()),
+                norms: Some(config.norms.name().to_owned()),
+                ..known.settings
+            },
+            held_out: tuned.validation.examples as u64,
+            active_layers: active.iter().map(|&name| name.to_owned()).collect(),
+            validation_accuracy: accuracy(&tuned.validation),
+            head_alone_accuracy: accuracy(&tuned.head_alone),
+            seconds: Some(seconds),
+            curves,
+            ..known
+        }
+    }
+
+    /// Reads a record and checks that its numbers can be drawn.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let bytes = inspect::read(path)?;
+        let record: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::Failed(format!("{}: not the record of a run: {error}", path.display())))?;
+        let scores = [record.validation_accuracy, record.head_alone_accuracy, record.test_accuracy];
+        let epochs = &record.curves.epochs;
+        let mut shares = scores.into_iter().chain(epochs.iter().map(|epoch| epoch.validation_accuracy)).flatten();
+        let losses = [&record.curves.head, &record.curves.select, &record.curves.tune].into_iter().flatten().copied();
+        let means = epochs.iter().flat_map(|epoch| [epoch.loss, epoch.validation_loss]).flatten();
+        let message = if !shares.all(|share| (0.0..=1.0).contains(&share)) {
+            "an accuracy is not from 0 to 1"
+        } else if !losses.chain(means).all(|loss| loss.is_finite() && loss >= 0.0) {
+            "a loss is not a number from 0 on"
+        } else if !record.seconds.is_none_or(|seconds| seconds.is_finite() && seconds >= 0.0) {
+            "the seconds are not a number from 0 on"
+        } else {
+            return Ok(record);
+        };
+        Err(Error::Failed(format!("{}: not the record of a run: {message}", path.display())))
+    }
+
+    /// Writes the record of the adapter at `adapter` and returns where.
+    pub(super) fn write(&self, adapter: &Path) -> Result<PathBuf, Error> {
+        let path = path(adapter);
+        save(&path, self)?;
+        Ok(path)
+    }
+}
+
+/// A record to add a test accuracy to: everything else in the file stays, known here or not.
+pub(super) struct Measured {
+    path: PathBuf,
+    all: serde_json::Value,
+}
+
+impl Measured {
+    /// Opens the record of the run that made the adapter of `task`.
+    pub(super) fn open(path: &Path, task: &Task) -> Result<Self, Error> {
+        let record = Record::read(path)?;
+        let digest = task.digest().map(|digest| digest.to_string());
+        if record.task != task.name() || record.adapter.is_some() && record.adapter != digest {
+            let (path, of) = (path.display(), record.task);
+            let message = format!("{path}: the record of another adapter, of task {of}: name that of {}", task.name());
+            return Err(Error::Usage(message));
+        }
+        let all = serde_json::from_slice(&inspect::read(path)?)
+            .map_err(|error| Error::Failed(format!("{}: not the record of a run: {error}", path.display())))?;
+        Ok(Self { path: path.to_owned(), all })
+    }
+
+    pub(super) fn save(mut self, accuracy: f64) -> Result<(), Error> {
+        self.all["test_accuracy"] = accuracy.into();
+        save(&self.path, &self.all)
+    }
+}
+
+fn save(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    let mut bytes = serde_json::to_vec(value).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
+    bytes.push(b'\n');
+    Ok(write_atomically(path, &bytes)?)
+}
+
+fn accuracy(score: &Score) -> Option<f64> {
+    (score.examples > 0).then(|| score.accuracy())
+}
+
+/// Shows a run's progress and keeps its curves.
+pub(super) struct Recorder {
+    shown: Progress,
+    phase: Phase,
+    /// Passes that fitted the head to tune from, which come before those of the head alone.
+    warm: usize,
+    curves: Curves,
+    started: Instant,
+}
+
+impl Recorder {
+    pub(super) fn new(shown: Progress, config: &Config) -> Self {
+        let warm = config.warm_epochs;
+        Self { shown, phase: Phase::Head, warm, curves: Curves::default(), started: Instant::now() }
+    }
+
+    /// The curves, and the seconds since the start.
+    pub(super) fn finish(self) -> (Curves, f64) {
+        (self.curves, self.started.elapsed().as_secs_f64())
+    }
+}
+
+impl Observer for Recorder {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Begin { phase, .. } => self.phase = *phase,
+            Event::Step { loss } if !loss.is_finite() => {}
+            Event::Step { loss } => match self.phase {
+                Phase::Head if self.warm > 0 => self.warm -= 1,
+                Phase::Head => self.curves.head.push(*loss),
+                Phase::Select => self.curves.select.push(*loss),
+                Phase::Tune => self.curves.tune.push(*loss),
+            },
+            Event::Selected { .. } => {}
+            Event::Epoch { epoch, loss, validation, active, .. } => self.curves.epochs.push(Epoch {
+                epoch: *epoch as u64,
+                step: self.curves.tune.len() as u64,
+                loss: (*epoch > 0).then_some(*loss),
+                validation_accuracy: accuracy(validation),
+                validation_loss: accuracy(validation).map(|_| validation.loss).filter(|loss| loss.is_finite()),
+                active_layers: *active as u64,
+            }),
+        }
+        self.shown.event(event);
+    }
+
+    fn stop(&self) -> bool {
+        self.shown.stop()
+    }
+}

@@ -1,0 +1,178 @@
+//! Options of a fine-tune.
+
+use clap::{Args, ValueEnum};
+
+use crate::format::Encoding;
+use crate::train::{Config, Method, Norms, Optimizer, Patch, Select};
+
+/// What a task may change, and how it is tuned.
+#[derive(Args)]
+pub(super) struct TuneArgs {
+    /// What the task may change
+    #[arg(long, value_enum, default_value_t = MethodArg::Taps)]
+    method: MethodArg,
+    /// What --method patch learns anew
+    #[arg(long, value_enum, default_value_t = PatchArg::ScaleBias)]
+    patch: PatchArg,
+    /// Keep the base's head, whose classes the data must have
+    #[arg(long)]
+    no_head: bool,
+    /// Hard cap on layers with a delta [default: none]
+    #[arg(long, value_name = "K")]
+    max_active_layers: Option<usize>,
+    /// Bytes that deltas of layers may take in f32; layers that do not fit are passed over [default: any]
+    #[arg(long, value_name = "BYTES")]
+    max_layer_bytes: Option<usize>,
+    /// How the layers that may change are chosen
+    #[arg(long, value_enum, default_value_t = SelectArg::Probe)]
+    select: SelectArg,
+    /// Layers to change, by name or by a prefix of whole name parts; replaces --select
+    #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with = "select")]
+    layers: Vec<String>,
+    /// How the weights of active layers are stored
+    #[arg(long, value_enum, default_value_t = EncodingArg::F32)]
+    encoding: EncodingArg,
+    /// Whether the task has normalization parameters of its own
+    #[arg(long, value_enum, default_value_t = NormsArg::Auto)]
+    norms: NormsArg,
+    /// Passes over the examples
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Examples in a step
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Learning rate of deltas
+    #[arg(long, value_name = "RATE")]
+    rate: Option<f32>,
+    /// Learning rate of the head
+    #[arg(long, value_name = "RATE")]
+    head_rate: Option<f32>,
+    /// Weight λ of the penalty on active layers
+    #[arg(long, value_name = "λ")]
+    lambda: Option<f32>,
+    /// Probability spread evenly over all classes
+    #[arg(long, value_name = "SHARE")]
+    smoothing: Option<f32>,
+    /// Gradient descent with this momentum in place of AdamW
+    #[arg(long, value_name = "SHARE")]
+    momentum: Option<f32>,
+    /// Share of the examples held out to choose the best epoch
+    #[arg(long, value_name = "SHARE")]
+    validation: Option<f32>,
+    /// End after this many epochs without a better validation score
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MethodArg {
+    /// The head alone
+    Head,
+    /// The head and gated deltas of a few layers
+    Taps,
+    /// Every layer
+    Full,
+    /// Scales and biases of the norms, or depthwise convolutions: see --patch
+    Patch,
+    /// The last layers
+    LastK,
+    /// Layers drawn by the seed
+    RandomK,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PatchArg {
+    /// Scale and bias of every normalization
+    ScaleBias,
+    /// The convolutions of each channel by itself
+    Depthwise,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SelectArg {
+    /// By the gradient of each layer at the base
+    Probe,
+    /// By TAPS's scores after an epoch with a gate on every layer
+    Scores,
+    /// The last ones
+    Last,
+    /// Any, drawn by the seed
+    Random,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum NormsArg {
+    /// Scale and bias are the task's where the base has running statistics
+    Auto,
+    /// The base's are used
+    Frozen,
+    /// Scale and bias are the task's
+    Affine,
+    /// Scale, bias and running statistics are the task's
+    Statistics,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EncodingArg {
+    /// Exact
+    F32,
+    /// Half the bytes
+    F16,
+    /// A quarter of the bytes, with a scale per output channel
+    Int8,
+}
+
+impl TuneArgs {
+    pub(super) fn config(&self, threads: usize) -> Config {
+        let default = Config::default();
+        Config {
+            method: match (self.method, self.patch) {
+                (MethodArg::Head, _) => Method::Head,
+                (MethodArg::Full, _) => Method::Full,
+                (MethodArg::Patch, PatchArg::ScaleBias) => Method::Patch(Patch::ScaleBias),
+                (MethodArg::Patch, PatchArg::Depthwise) => Method::Patch(Patch::Depthwise),
+                (MethodArg::Taps | MethodArg::LastK | MethodArg::RandomK, _) => Method::Taps,
+            },
+            select: match (self.method, self.select) {
+                _ if !self.layers.is_empty() => Select::Given(self.layers.clone()),
+                (MethodArg::LastK, _) | (_, SelectArg::Last) => Select::Last,
+                (MethodArg::RandomK, _) | (_, SelectArg::Random) => Select::Random,
+                (_, SelectArg::Probe) => Select::Probe,
+                (_, SelectArg::Scores) => Select::Scores,
+            },
+            norms: match self.norms {
+                NormsArg::Auto => Norms::Auto,
+                NormsArg::Frozen => Norms::Frozen,
+                NormsArg::Affine => Norms::Affine,
+                NormsArg::Statistics => Norms::Statistics,
+            },
+            own_head: !self.no_head,
+            optimizer: self.momentum.map_or(default.optimizer, |momentum| Optimizer::Sgd { momentum }),
+            max_active_layers: self.max_active_layers,
+            max_layer_bytes: self.max_layer_bytes,
+            epochs: self.epochs.unwrap_or(default.epochs),
+            batch: self.batch.unwrap_or(default.batch),
+            rate: self.rate.unwrap_or(default.rate),
+            head_rate: self.head_rate.unwrap_or(default.head_rate),
+            lambda: self.lambda.unwrap_or(default.lambda),
+            smoothing: self.smoothing.unwrap_or(default.smoothing),
+            validation: self.validation.unwrap_or(default.validation),
+            patience: self.patience,
+            seed: self.seed,
+            threads,
+            ..default
+        }
+    }
+
+    /// How the weights of active layers are stored.
+    pub(super) fn encoding(&self) -> Encoding {
+        match self.encoding {
+            EncodingArg::F32 => Encoding::F32,
+            EncodingArg::F16 => Encoding::F16,
+            EncodingArg::Int8 => Encoding::Int8,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Batch normalization over the rows of each column, its gradients, and the activation that follows it.
+
+use rayon::prelude::*;
+
+use super::math::vectorize;
+use super::parallel::for_rows;
+use super::{Activation, Epilogue, Tensor, Workspace};
+
+/// Values summed one after another in f32 before the sum goes on in f64: a block stays in the cache while it
+/// is read twice.
+const BLOCK: usize = 8 * 1024;
+
+/// Rows of a block of `cols` columns.
+fn block_rows(cols: usize) -> usize {
+    (BLOCK / cols).clamp(16, 256)
+}
+
+/// Batch normalization by frozen statistics as x · factor + addend: both `[1, channels]`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn batch_norm_fold(
+    workspace: &Workspace,
+    scale: &[f32],
+    bias: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+    eps: f32,
+) -> (Tensor, Tensor) {
+    let channels = scale.len();
+    assert!([bias, mean, variance].iter().all(|values| values.len() == channels), "a norm of {channels} channels");
+    let (mut factor, mut addend) = (workspace.tensor(1, channels), workspace.tensor(1, channels));
+    for channel in 0..channels {
+        factor[channel] = scale[channel] / (variance[channel] + eps).sqrt();
+        addend[channel] = bias[channel] - mean[channel] * factor[channel];
+    }
+    (factor, addend)
+}
+
+/// activation(x · scale + shift + residual) of `x [rows, channels]`.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn affine(workspace: &Workspace, x: &Tensor, epilogue: Epilogue<'_>) -> Tensor {
+    /// Values that stay in the first cache between being copied and being changed.
+    const BLOCK: usize = 4 * 1024;
+    let channels = x.cols();
+    epilogue.check(x.rows(), channels);
+    let mut out = workspace.tensor(x.rows(), channels);
+    let rows = (BLOCK / channels.max(1)).max(1);
+    for_rows(workspace, &mut out, channels, |first, part| {
+        for (index, block) in part.chunks_mut(rows * channels).enumerate() {
+            let first = first + index * rows;
+            block.copy_from_slice(&x[first * channels..][..block.len()]);
+            epilogue.apply(block, first, channels);
+        }
+    });
+    out
+}
+
+/// Mean and variance of each column of `x [rows, channels]`, the mean of squared distances from the mean:
+/// `[1, channels]` each. Without rows both are zero.
+pub fn moments(workspace: &Workspace, x: &Tensor) -> (Tensor, Tensor) {
+    let cols = x.cols();
+    let blocks = x.rows().div_ceil(block_rows(cols));
+    let parts = if workspace.splits(x.len()) { workspace.threads().min(blocks) } else { 1 };
+    let of_part = |part: &[f32]| Moments::of(part, cols);
+    let found = match parts {
+        0 | 1 => of_part(x),
+        _ => {
+            let part = blocks.div_ceil(parts) * block_rows(cols) * cols;
+            let found: Vec<Moments> = x.par_chunks(part).map(of_part).collect();
+            found.into_iter().fold(Moments::none(cols), |mut all, part| {
+                all.join(part.rows, part.mean.into_iter().zip(part.squares));
+                all
+            })
+        }
+    };
+    let (mut mean, mut variance) = (workspace.tensor(1, cols), workspace.tensor(1, cols));
+    mean.iter_mut().zip(&found.mean).for_each(|(out, &mean)| *out = mean as f32);
+    let rows = found.rows.max(1.0);
+    variance.iter_mut().zip(&found.squares).for_each(|(out, squares)| *out = (squares / rows) as f32);
+    (mean, variance)
+}
+
+/// Mean of each column of some rows, and the sum of the squared distances from it.
+struct Moments {
+    rows: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    fn none(cols: usize) -> Self {
+        Self { rows: 0.0, mean: vec![0.0; cols], squares: vec![0.0; cols] }
+    }
+
+    fn of(values: &[f32], cols: usize) -> Self {
+        let mut found = Self::none(cols);
+        let mut sums = [(); 3].map(|()| vec![0.0; cols]);
+        for block in values.chunks(block_rows(cols) * cols) {
+            let rows = (block.len() / cols) as f64;
+            add_up(block, &mut sums);
+            let [centre, apart, squares] = &sums;
+            let columns = centre.iter().zip(apart).zip(squares).map(|((&centre, &apart), &squares)| {
+                let (centre, apart, squares) = (f64::from(centre), f64::from(apart), f64::from(squares));
+                (centre + apart / rows, squares - apart * apart / rows)
+            });
+            found.join(rows, columns);
+        }
+        found
+    }
+
+    /// Takes in the moments of more rows (Chan, Golub & LeVeque 1979).
+    fn join(&mut self, rows: f64, columns: impl Iterator<Item = (f64, f64)>) {
+        let (share, between) = (rows / (self.rows + rows), self.rows * rows / (self.rows + rows));
+        for ((mean, squares), (more_mean, more_squares)) in self.mean.iter_mut().zip(&mut self.squares).zip(columns) {
+            let apart = more_mean - *mean;
+            *mean += apart * share;
+            *squares += more_squares + apart * apart * between;
+        }
+        self.rows += rows;
+    }
+}
+
+/// About the mean of each column of a block of rows, the sum of the distances from that, which rounding leaves,
+/// and the sum of their squares.
+fn add_up(block: &[f32], [centre, apart, squares]: &mut [Vec<f32>; 3]) {
+    let cols = centre.len();
+    let share = 1.0 / (block.len() / cols) as f32;
+    vectorize(|| {
+        centre.fill(0.0);
+        apart.fill(0.0);
+        squares.fill(0.0);
+        for row in block.chunks_exact(cols) {
+            centre.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        centre.iter_mut().for_each(|sum| *sum *= share);
+        for row in block.chunks_exact(cols) {
+            let sums = apart.iter_mut().zip(squares.iter_mut());
+            for ((x, centre), (apart, squares)) in row.iter().zip(centre.iter()).zip(sums) {
+                *apart += x - centre;
+                *squares += (x - centre) * (x - centre);
+            }
+        }
+    });
+}
+
+/// Turns the gradient of `y`, what an activation gave, into that of what it was given: zero where `y` is at a
+/// bound.
+///
+/// # Panics
+/// If `dy` and `y` differ in size.
+pub fn activation_grad(workspace: &Workspace, dy: &mut Tensor, y: &Tensor, activation: Activation) {
+    assert_eq!((dy.rows(), dy.cols()), (y.rows(), y.cols()));
+    if activation == Activation::None {
+        return;
+    }
+    // No output is at an infinite bound but one that overflowed, and that one is not cut off.
+    let (low, high) = activation.bounds();
+    let high = if high == f32::INFINITY { f32::NAN } else { high };
+    for_rows(workspace, dy, 1, |first, part| {
+        let y = &y[first..first + part.len()];
+        vectorize(|| {
+            for (dy, &y) in part.iter_mut().zip(y) {
+                *dy = if y <= low || y >= high { 0.0 } else { *dy };
+            }
+        })
+    });
+}
+
+/// Adds the gradients of scale and bias, Σ dy (x − mean) · inverse deviation and Σ dy over the rows of each
+/// column, to `scale_grad [channels]` and `bias_grad [channels]`.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn batch_norm_affine_grad(
+    dy: &Tensor,
+    x: &Tensor,
+    mean: &[f32],
+    inverse_deviation: &[f32],
+    scale_grad: &mut [f32],
+    bias_grad: &mut [f32],
+) {
+    let cols = dy.cols();
+    assert_eq!((dy.rows(), cols), (x.rows(), x.cols()));
+    assert_eq!((mean.len(), inverse_deviation.len(), scale_grad.len(), bias_grad.len()), (cols, cols, cols, cols));
+    let mut block_sums = vec![0.0; 2 * cols];
+    let mut sums = vec![0.0; 2 * cols];
+    let (along, total) = block_sums.split_at_mut(cols);
+    let rows = block_rows(cols) * cols;
+    for (dy, x) in dy.chunks(rows).zip(x.chunks(rows)) {
+        vectorize(|| {
+            along.fill(0.0);
+            total.fill(0.0);
+            for (dy, x) in dy.chunks_exact(cols).zip(x.chunks_exact(cols)) {
+                let inputs = dy.iter().zip(x).zip(mean);
+                for ((along, total), ((dy, x), mean)) in along.iter_mut().zip(total.iter_mut()).zip(inputs) {
+                    *along += dy * (x - mean);
+                    *total += dy;
+                }
+            }
+            let blocks = along.iter().chain(total.iter());
+            sums.iter_mut().zip(blocks).for_each(|(sum, &block): (&mut f64, &f32)| *sum += f64::from(block));
+        });
+    }
+    let (along, total) = sums.split_at(cols);
+    for ((grad, along), &inverse) in scale_grad.iter_mut().zip(along).zip(inverse_deviation) {
+        *grad += (along * f64::from(inverse)) as f32;
+    }
+    bias_grad.iter_mut().zip(total).for_each(|(grad, &total)| *grad += total as f32);
+}
+
+/// Turns `dy` into the gradient of the input of a normalization by frozen statistics.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn batch_norm_input_grad(workspace: &Workspace, dy: &mut Tensor, scale: &[f32], inverse_deviation: &[f32]) {
+    let cols = dy.cols();
+    assert_eq!((scale.len(), inverse_deviation.len()), (cols, cols));
+    let factor: Vec<f32> = scale.iter().zip(inverse_deviation).map(|(scale, inverse)| scale * inverse).collect();
+    for_rows(workspace, dy, cols, |_, part| {
+        vectorize(|| {
+            for row in part.chunks_exact_mut(cols) {
+                row.iter_mut().zip(&factor).for_each(|(dy, factor)| *dy *= factor);
+            }
+        })
+    });
+}
+
+/// Turns `dy` into the gradient of `x`, the input of a normalization by the statistics of `x` itself. The
+/// gradients of scale and bias are those of this `dy` alone, as [`batch_norm_affine_grad`] adds them to zeros.
+///
+/// # Panics
+/// If the sizes do not agree.
+#[expect(clippy::too_many_arguments, reason = "what the statistics of a batch are made of")]
+pub fn batch_norm_batch_grad(
+    workspace: &Workspace,
+    dy: &mut Tensor,
+    x: &Tensor,
+    mean: &[f32],
+    inverse_deviation: &[f32],
+    scale: &[f32],
+    scale_grad: &[f32],
+    bias_grad: &[f32],
+) {
+    let cols = dy.cols();
+    assert_eq!((dy.rows(), cols), (x.rows(), x.cols()));
+    let slices = [mean, inverse_deviation, scale, scale_grad, bias_grad];
+    assert!(slices.iter().all(|values| values.len() == cols), "a norm of {cols} channels");
+    // dx = scale · inverse · (dy − Σdy/n − x̂ · Σ(dy x̂)/n) = factor · dy + slope · (x − mean) + addend.
+    let share = 1.0 / dy.rows().max(1) as f32;
+    let column = |of: &dyn Fn(usize) -> f32| (0..cols).map(of).collect::<Vec<f32>>();
+    let factor = column(&|col| scale[col] * inverse_deviation[col]);
+    let slope = column(&|col| -factor[col] * inverse_deviation[col] * scale_grad[col] * share);
+    let addend = column(&|col| -factor[col] * bias_grad[col] * share);
+    for_rows(workspace, dy, cols, |first, part| {
+        vectorize(|| {
+            for (index, row) in part.chunks_exact_mut(cols).enumerate() {
+                let x = x.row(first + index);
+                let (mean, factor, slope, addend) = (&mean[..cols], &factor[..cols], &slope[..cols], &addend[..cols]);
+                for (col, dy) in row.iter_mut().enumerate() {
+                    *dy = *dy * factor[col] + (x[col] - mean[col]) * slope[col] + addend[col];
+                }
+            }
+        })
+    });
+}

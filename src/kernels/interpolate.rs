@@ -1,0 +1,116 @@
+//! Tables of positions on a grid, read at another resolution.
+
+use super::{Tensor, Workspace};
+
+/// How the rows of a table are mixed to those of another: row i is the sum of some rows with weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interpolation {
+    ends: Vec<usize>,
+    terms: Vec<(usize, f32)>,
+}
+
+impl Interpolation {
+    /// Bicubic interpolation (a = −0.75, pixel centres, edges repeated) of a table whose first `skip` rows stay and
+    /// whose others lie on a grid of `from` lines and columns, to a grid of `to`: what PyTorch's `interpolate` does.
+    pub fn bicubic(skip: usize, from: [usize; 2], to: [usize; 2]) -> Self {
+        let mut map = Self { ends: (1..=skip).collect(), terms: (0..skip).map(|row| (row, 1.0)).collect() };
+        let [lines, columns] =
+            [0, 1].map(|axis| (0..to[axis]).map(|at| cubic(at, from[axis], to[axis])).collect::<Vec<_>>());
+        for line in &lines {
+            for column in &columns {
+                for &(y, across) in line {
+                    map.terms.extend(column.iter().map(|&(x, weight)| (skip + y * from[1] + x, across * weight)));
+                }
+                map.ends.push(map.terms.len());
+            }
+        }
+        map
+    }
+
+    /// Rows of the result.
+    pub fn rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn terms(&self) -> impl Iterator<Item = &[(usize, f32)]> {
+        self.ends.iter().scan(0, |start, &end| Some(&self.terms[std::mem::replace(start, end)..end]))
+    }
+}
+
+/// The four neighbours of position `at` of `to` among `from`, and their weights.
+fn cubic(at: usize, from: usize, to: usize) -> [(usize, f32); 4] {
+    const A: f32 = -0.75;
+    let place = (at as f32 + 0.5) * (from as f32 / to as f32) - 0.5;
+    let floor = place.floor();
+    let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
+    let far = |x: f32| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
+    let t = place - floor;
+    let weights = [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)];
+    let neighbour = |offset: usize| ((floor as isize - 1 + offset as isize).max(0) as usize).min(from - 1);
+    std::array::from_fn(|offset| (neighbour(offset), weights[offset]))
+}
+
+/// The rows of `table [rows, features]` mixed as `map` says: `[map.rows(), features]`.
+///
+/// # Panics
+/// If the map is of a longer table.
+pub fn interpolate(workspace: &Workspace, table: &[f32], features: usize, map: &Interpolation) -> Tensor {
+    let mut out = workspace.zeros(map.rows(), features);
+    for (out, terms) in out.chunks_exact_mut(features).zip(map.terms()) {
+        for &(row, weight) in terms {
+            let row = &table[row * features..][..features];
+            out.iter_mut().zip(row).for_each(|(out, value)| *out += value * weight);
+        }
+    }
+    out
+}
+
+/// Gradient of the table: adds that of the rows, `dy [map.rows(), features]`, to `table [rows, features]`.
+///
+/// # Panics
+/// If the map is of a longer table or `dy` is of another map.
+pub fn interpolate_grad(dy: &Tensor, map: &Interpolation, table: &mut [f32]) {
+    assert_eq!(dy.rows(), map.rows());
+    let features = dy.cols();
+    for (dy, terms) in dy.chunks_exact(features).zip(map.terms()) {
+        for &(row, weight) in terms {
+            let row = &mut table[row * features..][..features];
+            row.iter_mut().zip(dy).for_each(|(sum, value)| *sum += value * weight);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_grid_is_the_same_table() {
+        let workspace = Workspace::new(1);
+        let table: Vec<f32> = (0..14).map(|value| value as f32).collect();
+        let map = Interpolation::bicubic(1, [2, 3], [2, 3]);
+        assert_eq!(interpolate(&workspace, &table, 2, &map).to_vec(), table);
+    }
+
+    #[test]
+    fn a_flat_table_stays_flat_and_the_gradient_is_the_transpose() {
+        let workspace = Workspace::new(1);
+        let map = Interpolation::bicubic(2, [2, 3], [5, 4]);
+        let out = interpolate(&workspace, &[1.0; 8], 1, &map);
+        assert_eq!(out.rows(), 22);
+        assert!(out.iter().all(|value| (value - 1.0).abs() < 1e-6));
+        let mut random = 1u32;
+        let mut draw = |count| -> Vec<f32> {
+            let mut next = || {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (random >> 8) as f32 / (1 << 24) as f32
+            };
+            (0..count).map(|_| next()).collect()
+        };
+        let (table, dy) = (draw(8), Tensor::from_vec(draw(22), 22, 1));
+        let mut grad = vec![0.0; 8];
+        interpolate_grad(&dy, &map, &mut grad);
+        let forward = crate::kernels::dot(&interpolate(&workspace, &table, 1, &map), &dy);
+        assert!((forward - crate::kernels::dot(&grad, &table)).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,171 @@
+//! Densely connected networks (Huang et al. 2016): DenseNet-121 and its kin, and DenseNet-BC for small images.
+//!
+//! Names as torchvision, timm and gpleiss/efficient_densenet_pytorch write them. Normalization and activation come
+//! before each convolution; a layer reads the features of all layers before it. Blocks, growth and widths are
+//! read off the base; one without `features.norm0` begins with a 3×3 convolution at full resolution and has no
+//! pooling before its blocks.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::{Error, InputSpec, images};
+use crate::base::Base;
+use crate::kernels::{Activation, Window};
+use crate::runtime::{self, BatchNorm, ConvNorm, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops};
+
+/// A densely connected network.
+pub struct DenseNet {
+    layout: Arc<Layout>,
+    stem: Stem,
+    blocks: Vec<Dense>,
+    norm: BatchNorm,
+    input: InputSpec,
+}
+
+enum Stem {
+    /// 7×7 by two, normalization, pooling by two.
+    Pooled(ConvNorm),
+    /// 3×3.
+    Plain(LayerId),
+}
+
+struct Dense {
+    layers: Vec<Layer>,
+    transition: Option<Transition>,
+}
+
+/// Normalization and 1×1 convolution to a few channels, normalization and 3×3 convolution to the growth.
+struct Layer {
+    before: BatchNorm,
+    squeeze: ConvNorm,
+    grow: LayerId,
+}
+
+struct Transition {
+    before: BatchNorm,
+    conv: LayerId,
+}
+
+impl DenseNet {
+    /// Finds the layers of a base. `depth` is that of the name, as 121; without one any is taken.
+    ///
+    /// # Errors
+    /// If the base lacks a tensor or has it in another shape, or is of another depth.
+    pub(super) fn open(base: &Base, config: &Config, depth: Option<usize>) -> Result<Self, Error> {
+        let mut layers = LayoutBuilder::new(base, "densenet");
+        let channels = config.size_or("num_channels", 3)?;
+        let eps = config.float_or("batch_norm_eps", 1e-5)?;
+        let norm = |layers: &mut LayoutBuilder, name: &str, channels| {
+            let layer = layers.batch_norm(name, channels)?;
+            Ok::<_, runtime::Error>(BatchNorm { layer, eps, activation: Activation::Relu })
+        };
+        let conv = |layers: &mut LayoutBuilder, name: &str, [inputs, size]: [usize; 2], or| {
+            let outputs = layers.width(name).unwrap_or(or);
+            let layer = layers.layer(LayerKind::Linear, name, &[outputs, inputs, size, size], false)?;
+            Ok::<_, runtime::Error>((layer, outputs))
+        };
+        let pooled = layers.shape("features.norm0.weight").is_some();
+        let (first, mut inputs) = conv(&mut layers, "features.conv0", [channels, if pooled { 7 } else { 3 }], 64)?;
+        let stem = match pooled {
+            true => Stem::Pooled(ConvNorm {
+                conv: first,
+                window: Window::square(7, 2, 3),
+                norm: norm(&mut layers, "features.norm0", inputs)?,
+            }),
+            false => Stem::Plain(first),
+        };
+        let (mut blocks, mut convolutions) = (Vec::new(), 1);
+        for number in 1.. {
+            let name = |layer: usize, part: &str| format!("features.denseblock{number}.denselayer{layer}.{part}");
+            if number > 1 && layers.width(&name(1, "conv1")).is_none() {
+                break;
+            }
+            let mut dense = Vec::new();
+            for layer in 1.. {
+                // A block without a layer is an error that names the tensor it lacks.
+                if layer > 1 && layers.width(&name(layer, "conv1")).is_none() {
+                    break;
+                }
+                let before = norm(&mut layers, &name(layer, "norm1"), inputs)?;
+                let (squeeze, width) = conv(&mut layers, &name(layer, "conv1"), [inputs, 1], 128)?;
+                let middle = norm(&mut layers, &name(layer, "norm2"), width)?;
+                let squeeze = ConvNorm { conv: squeeze, window: Window::square(1, 1, 0), norm: middle };
+                let (grow, growth) = conv(&mut layers, &name(layer, "conv2"), [width, 3], 32)?;
+                dense.push(Layer { before, squeeze, grow });
+                inputs += growth;
+                convolutions += 2;
+            }
+            let name = format!("features.transition{number}");
+            let transition = match layers.width(&format!("{name}.conv")) {
+                Some(_) => {
+                    let before = norm(&mut layers, &format!("{name}.norm"), inputs)?;
+                    let (layer, outputs) = conv(&mut layers, &format!("{name}.conv"), [inputs, 1], inputs / 2)?;
+                    inputs = outputs;
+                    convolutions += 1;
+                    Some(Transition { before, conv: layer })
+                }
+                None => None,
+            };
+            blocks.push(Dense { layers: dense, transition });
+        }
+        // torchvision's last normalization is called by its place, others' by its role.
+        let last = format!("features.norm{}", blocks.len() + 1);
+        let last = if layers.shape("features.norm_final.weight").is_some() { "features.norm_final" } else { &last };
+        let last = norm(&mut layers, last, inputs)?;
+        if let Some(depth) = depth
+            && depth != convolutions + 1
+        {
+            return Err(config.mismatch(&format!("densenet{depth}"), &format!("{} layers", convolutions + 1)));
+        }
+        let layout = Arc::new(layers.head("classifier", inputs, config.labels()?)?);
+        let input = config.images(channels, if pooled { 224 } else { 32 })?;
+        Ok(Self { layout, stem, blocks, norm: last, input })
+    }
+
+    /// What it reads.
+    pub fn input(&self) -> InputSpec {
+        self.input.clone()
+    }
+}
+
+impl Network for DenseNet {
+    fn architecture(&self) -> &str {
+        "densenet"
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
+        let (x, mut grid) = images::pixels(ops, &self.input, input)?;
+        let mut h = match &self.stem {
+            Stem::Pooled(unit) => {
+                let x = ops.conv_norm(&x, grid, unit, None)?;
+                grid = unit.window.output(grid);
+                let pool = Window::square(3, 2, 1);
+                let x = ops.max_pool(x, grid, pool);
+                grid = pool.output(grid);
+                x
+            }
+            Stem::Plain(conv) => ops.conv(&x, grid, *conv, Window::square(3, 1, 1))?,
+        };
+        for block in &self.blocks {
+            for layer in &block.layers {
+                let x = ops.batch_norm(&h, &layer.before, None)?;
+                let x = ops.conv_norm(&x, grid, &layer.squeeze, None)?;
+                let grown = ops.conv(&x, grid, layer.grow, Window::square(3, 1, 1))?;
+                h = ops.concat(&[&h, &grown]);
+            }
+            if let Some(transition) = &block.transition {
+                let x = ops.batch_norm(&h, &transition.before, None)?;
+                let x = ops.conv(&x, grid, transition.conv, Window::square(1, 1, 0))?;
+                let pool = Window::square(2, 2, 0);
+                h = ops.average_pool(x, grid, pool);
+                grid = pool.output(grid);
+            }
+        }
+        let h = ops.batch_norm(&h, &self.norm, None)?;
+        Ok(ops.mean_rows(h, &grid.segments(), 0))
+    }
+}

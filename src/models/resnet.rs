@@ -1,0 +1,189 @@
+//! Residual networks for photographs (He et al. 2015): ResNet-18, 34, 50, 101, 152 and others of their form.
+//!
+//! Names as torchvision and timm write them, or as transformers' `ResNetForImageClassification`. Blocks of two 3×3
+//! convolutions, or of three with the middle one 3×3 and strided; which, how many and how wide is read off the
+//! base. Activations are `[images * height * width, channels]`.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::{Error, InputSpec, images};
+use crate::base::Base;
+use crate::kernels::{Activation, Grid, Window};
+use crate::runtime::{self, BatchNorm, ConvNorm, Input, LayerKind, Layout, LayoutBuilder, Network, Ops};
+
+/// A residual network with four stages.
+pub struct ResNet {
+    layout: Arc<Layout>,
+    stem: ConvNorm,
+    blocks: Vec<Block>,
+    input: InputSpec,
+}
+
+struct Block {
+    /// Its convolutions in order; the shortcut is added to the last.
+    units: Vec<ConvNorm>,
+    shortcut: Option<ConvNorm>,
+}
+
+/// How tensors are called.
+#[derive(Clone, Copy)]
+enum Names {
+    Torch,
+    HuggingFace,
+}
+
+impl Names {
+    fn stem(self) -> [&'static str; 2] {
+        match self {
+            Names::Torch => ["conv1", "bn1"],
+            Names::HuggingFace => ["resnet.embedder.embedder.convolution", "resnet.embedder.embedder.normalization"],
+        }
+    }
+
+    fn block(self, stage: usize, block: usize) -> String {
+        match self {
+            Names::Torch => format!("layer{}.{block}", stage + 1),
+            Names::HuggingFace => format!("resnet.encoder.stages.{stage}.layers.{block}"),
+        }
+    }
+
+    fn unit(self, block: &str, unit: usize) -> [String; 2] {
+        match self {
+            Names::Torch => [format!("{block}.conv{}", unit + 1), format!("{block}.bn{}", unit + 1)],
+            Names::HuggingFace => {
+                [format!("{block}.layer.{unit}.convolution"), format!("{block}.layer.{unit}.normalization")]
+            }
+        }
+    }
+
+    fn shortcut(self, block: &str) -> [String; 2] {
+        match self {
+            Names::Torch => [format!("{block}.downsample.0"), format!("{block}.downsample.1")],
+            Names::HuggingFace => [format!("{block}.shortcut.convolution"), format!("{block}.shortcut.normalization")],
+        }
+    }
+
+    fn head(self) -> &'static str {
+        match self {
+            Names::Torch => "fc",
+            Names::HuggingFace => "classifier.1",
+        }
+    }
+}
+
+impl ResNet {
+    /// Finds the layers of a base. `depth` is that of the name, as 50; without one any is taken.
+    ///
+    /// # Errors
+    /// If the base lacks a tensor or has it in another shape, or is of another depth.
+    pub(super) fn open(base: &Base, config: &Config, depth: Option<usize>) -> Result<Self, Error> {
+        let mut layers = LayoutBuilder::new(base, "resnet");
+        let names = match layers.shape("resnet.embedder.embedder.convolution.weight") {
+            Some(_) => Names::HuggingFace,
+            None => Names::Torch,
+        };
+        let channels = config.size_or("num_channels", 3)?;
+        let eps = config.float_or("batch_norm_eps", 1e-5)?;
+        let norm = |layer, activation| BatchNorm { layer, eps, activation };
+        let [conv, bn] = names.stem();
+        let width = layers.width(conv).unwrap_or(64);
+        let stem = ConvNorm {
+            conv: layers.layer(LayerKind::Linear, conv, &[width, channels, 7, 7], false)?,
+            window: Window::square(7, 2, 3),
+            norm: norm(layers.batch_norm(bn, width)?, Activation::Relu),
+        };
+        let (mut blocks, mut inputs, mut convolutions) = (Vec::new(), width, 2);
+        for stage in 0..4 {
+            for number in 0.. {
+                let name = names.block(stage, number);
+                let count = (0..3).filter(|&unit| layers.width(&names.unit(&name, unit)[0]).is_some()).count();
+                // A stage without a block is an error that names the tensor it lacks.
+                if count == 0 && number > 0 {
+                    break;
+                }
+                let count = count.max(2);
+                let stride = if stage > 0 && number == 0 { 2 } else { 1 };
+                let (mut units, mut channels) = (Vec::new(), inputs);
+                for unit in 0..count {
+                    let [conv, bn] = names.unit(&name, unit);
+                    let outputs = layers.width(&conv).unwrap_or(channels);
+                    let size = if count == 2 || unit == 1 { 3 } else { 1 };
+                    let strided = unit == count - 2;
+                    units.push(ConvNorm {
+                        conv: layers.layer(LayerKind::Linear, &conv, &[outputs, channels, size, size], false)?,
+                        window: Window::square(size, if strided { stride } else { 1 }, size / 2),
+                        norm: norm(layers.batch_norm(&bn, outputs)?, Activation::Relu),
+                    });
+                    channels = outputs;
+                }
+                let [conv, bn] = names.shortcut(&name);
+                let shortcut = if layers.width(&conv).is_some() || channels != inputs || stride != 1 {
+                    Some(ConvNorm {
+                        conv: layers.layer(LayerKind::Linear, &conv, &[channels, inputs, 1, 1], false)?,
+                        window: Window::square(1, stride, 0),
+                        norm: norm(layers.batch_norm(&bn, channels)?, Activation::None),
+                    })
+                } else {
+                    None
+                };
+                convolutions += count;
+                inputs = channels;
+                blocks.push(Block { units, shortcut });
+            }
+        }
+        if let Some(depth) = depth
+            && depth != convolutions
+        {
+            return Err(config.mismatch(&format!("resnet{depth}"), &format!("{convolutions} layers")));
+        }
+        let layout = Arc::new(layers.head(names.head(), inputs, config.labels()?)?);
+        Ok(Self { layout, stem, blocks, input: config.images(channels, 224)? })
+    }
+
+    /// What it reads.
+    pub fn input(&self) -> InputSpec {
+        self.input.clone()
+    }
+}
+
+impl Network for ResNet {
+    fn architecture(&self) -> &str {
+        "resnet"
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
+        let (x, mut grid) = images::pixels(ops, &self.input, input)?;
+        let x = ops.conv_norm(&x, grid, &self.stem, None)?;
+        grid = self.stem.window.output(grid);
+        let pool = Window::square(3, 2, 1);
+        let mut h = ops.max_pool(x, grid, pool);
+        grid = pool.output(grid);
+        for block in &self.blocks {
+            (h, grid) = block.apply(ops, h, grid)?;
+        }
+        Ok(ops.mean_rows(h, &grid.segments(), 0))
+    }
+}
+
+impl Block {
+    fn apply<O: Ops>(&self, ops: &mut O, h: O::Value, mut grid: Grid) -> Result<(O::Value, Grid), runtime::Error> {
+        let shortcut = match &self.shortcut {
+            Some(shortcut) => Some(ops.conv_norm(&h, grid, shortcut, None)?),
+            None => None,
+        };
+        let Some((last, first)) = self.units.split_last() else { return Ok((h, grid)) };
+        let mut inner = None;
+        for unit in first {
+            inner = Some(ops.conv_norm(inner.as_ref().unwrap_or(&h), grid, unit, None)?);
+            grid = unit.window.output(grid);
+        }
+        let residual = shortcut.as_ref().unwrap_or(&h);
+        let out = ops.conv_norm(inner.as_ref().unwrap_or(&h), grid, last, Some(residual))?;
+        Ok((out, grid))
+    }
+}

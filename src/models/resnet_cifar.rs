@@ -1,0 +1,117 @@
+//! Residual networks for small images (He et al. 2015, section 4.2): ResNet-20, 32, 44, 56, 110.
+//!
+//! Names as akamaster/pytorch_resnet_cifar10 writes them. Three stages of blocks of two 3×3 convolutions; where a
+//! stage begins, the shortcut takes every second pixel and fills the new channels with zeros (option A), or has a
+//! convolution of its own (option B, `shortcut.0` and `shortcut.1`). Depth and widths are read off the base.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::{Error, InputSpec, images};
+use crate::base::Base;
+use crate::kernels::{Activation, Window};
+use crate::runtime::{self, BatchNorm, ConvNorm, Input, LayerKind, Layout, LayoutBuilder, Network, Ops};
+
+/// A residual network with three stages.
+pub struct ResNetCifar {
+    layout: Arc<Layout>,
+    stem: ConvNorm,
+    blocks: Vec<Block>,
+    input: InputSpec,
+}
+
+struct Block {
+    units: [ConvNorm; 2],
+    shortcut: Shortcut,
+}
+
+enum Shortcut {
+    Same,
+    /// Every second pixel, with zero channels before and after.
+    Pad(usize, usize),
+    Conv(ConvNorm),
+}
+
+impl ResNetCifar {
+    /// Finds the layers of a base; `depth` in its configuration is checked where it is stated.
+    ///
+    /// # Errors
+    /// If the base lacks a tensor or has it in another shape, or is of another depth.
+    pub(super) fn open(base: &Base, config: &Config) -> Result<Self, Error> {
+        let mut layers = LayoutBuilder::new(base, "resnet_cifar");
+        let channels = config.size_or("num_channels", 3)?;
+        let eps = config.float_or("batch_norm_eps", 1e-5)?;
+        let width = layers.width("conv1").unwrap_or(16);
+        let unit = |layers: &mut LayoutBuilder, names: [&str; 2], shape: [usize; 3], stride, activation| {
+            let [outputs, inputs, size] = shape;
+            let conv = layers.layer(LayerKind::Linear, names[0], &[outputs, inputs, size, size], false)?;
+            let norm = BatchNorm { layer: layers.batch_norm(names[1], outputs)?, eps, activation };
+            Ok::<_, runtime::Error>(ConvNorm { conv, window: Window::square(size, stride, size / 2), norm })
+        };
+        let stem = unit(&mut layers, ["conv1", "bn1"], [width, channels, 3], 1, Activation::Relu)?;
+        let (mut blocks, mut inputs) = (Vec::new(), width);
+        for stage in 1..=3 {
+            for number in 0.. {
+                let name = format!("layer{stage}.{number}");
+                let [conv1, bn1, conv2, bn2] = ["conv1", "bn1", "conv2", "bn2"].map(|part| format!("{name}.{part}"));
+                let found = layers.width(&conv1);
+                // A stage without a block is an error that names the tensor it lacks.
+                if found.is_none() && number > 0 {
+                    break;
+                }
+                let outputs = found.unwrap_or(inputs);
+                let stride = if stage > 1 && number == 0 { 2 } else { 1 };
+                let first = unit(&mut layers, [&conv1, &bn1], [outputs, inputs, 3], stride, Activation::Relu)?;
+                let second = unit(&mut layers, [&conv2, &bn2], [outputs, outputs, 3], 1, Activation::Relu)?;
+                let [conv, bn] = ["shortcut.0", "shortcut.1"].map(|part| format!("{name}.{part}"));
+                let shortcut = if layers.width(&conv).is_some() {
+                    Shortcut::Conv(unit(&mut layers, [&conv, &bn], [outputs, inputs, 1], stride, Activation::None)?)
+                } else if stride == 1 && outputs == inputs {
+                    Shortcut::Same
+                } else {
+                    let more = outputs.saturating_sub(inputs);
+                    Shortcut::Pad(more / 2, more - more / 2)
+                };
+                blocks.push(Block { units: [first, second], shortcut });
+                inputs = outputs;
+            }
+        }
+        let depth = 2 * blocks.len() + 2;
+        if config.size_or("depth", depth)? != depth {
+            return Err(config.wrong("depth", &format!("{depth}, as the tensors are")));
+        }
+        let layout = Arc::new(layers.head("linear", inputs, config.labels()?)?);
+        Ok(Self { layout, stem, blocks, input: config.images(channels, 32)? })
+    }
+
+    /// What it reads.
+    pub fn input(&self) -> InputSpec {
+        self.input.clone()
+    }
+}
+
+impl Network for ResNetCifar {
+    fn architecture(&self) -> &str {
+        "resnet_cifar"
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
+        let (x, mut grid) = images::pixels(ops, &self.input, input)?;
+        let mut h = ops.conv_norm(&x, grid, &self.stem, None)?;
+        for Block { units: [first, second], shortcut } in &self.blocks {
+            let residual = match shortcut {
+                Shortcut::Same => None,
+                Shortcut::Pad(before, after) => Some(ops.subsample_pad(&h, grid, first.window.stride, *before, *after)),
+                Shortcut::Conv(unit) => Some(ops.conv_norm(&h, grid, unit, None)?),
+            };
+            let inner = ops.conv_norm(&h, grid, first, None)?;
+            grid = first.window.output(grid);
+            h = ops.conv_norm(&inner, grid, second, Some(residual.as_ref().unwrap_or(&h)))?;
+        }
+        Ok(ops.mean_rows(h, &grid.segments(), 0))
+    }
+}

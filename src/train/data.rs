@@ -1,0 +1,51 @@
+//! What a fine-tune learns from.
+
+use super::{Config, Error, Method, Patch};
+use crate::runtime::{Examples, LayerKind, Layout};
+
+/// Examples to train on, and perhaps others to validate with.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    /// What is trained on.
+    pub train: &'a dyn Examples,
+    /// What the best epoch is chosen by; without it a share of `train` is held out.
+    pub validation: Option<&'a dyn Examples>,
+}
+
+impl<'a, E: Examples> From<&'a E> for Data<'a> {
+    fn from(train: &'a E) -> Self {
+        Self { train, validation: None }
+    }
+}
+
+impl<'a> From<&'a dyn Examples> for Data<'a> {
+    fn from(train: &'a dyn Examples) -> Self {
+        Self { train, validation: None }
+    }
+}
+
+impl Data<'_> {
+    /// Checks that there is something to learn, and that method and network suit it.
+    pub(super) fn check(&self, config: &Config, layout: &Layout) -> Result<(), Error> {
+        let classes = self.train.classes();
+        if self.train.len() < 2 || classes.len() < 2 {
+            return Err(Error::TooFewExamples { examples: self.train.len(), classes: classes.len() });
+        }
+        if let Some(validation) = self.validation
+            && validation.classes() != classes
+        {
+            return Err(Error::Classes { whose: "the validation examples", found: validation.classes().join(", ") });
+        }
+        if !config.own_head && layout.labels() != classes {
+            return Err(Error::Classes { whose: "the base's head, which is kept,", found: layout.labels().join(", ") });
+        }
+        let depthwise = config.method == Method::Patch(Patch::Depthwise);
+        if depthwise && layout.layers().all(|(_, layer)| layer.kind != LayerKind::Depthwise) {
+            return Err(Error::NoDepthwise);
+        }
+        if !config.own_head && config.method == Method::Head {
+            return Err(Error::NothingToTrain);
+        }
+        Ok(())
+    }
+}
