@@ -1,17 +1,17 @@
-//! Batch normalization over the rows of each column, its gradients, and the activation that follows it.
+//! Batch normalization over the rows of each column, and its gradient where the statistics are those of the batch.
 
 use rayon::prelude::*;
 
 use super::math::vectorize;
 use super::parallel::for_rows;
-use super::{Activation, Epilogue, Tensor, Workspace};
+use super::{Epilogue, Tensor, Workspace};
 
 /// Values summed one after another in f32 before the sum goes on in f64: a block stays in the cache while it
 /// is read twice.
 const BLOCK: usize = 8 * 1024;
 
 /// Rows of a block of `cols` columns.
-fn block_rows(cols: usize) -> usize {
+pub(super) fn block_rows(cols: usize) -> usize {
     (BLOCK / cols).clamp(16, 256)
 }
 
@@ -146,90 +146,8 @@ fn add_up(block: &[f32], [centre, apart, squares]: &mut [Vec<f32>; 3]) {
     });
 }
 
-/// Turns the gradient of `y`, what an activation gave, into that of what it was given: zero where `y` is at a
-/// bound.
-///
-/// # Panics
-/// If `dy` and `y` differ in size.
-pub fn activation_grad(workspace: &Workspace, dy: &mut Tensor, y: &Tensor, activation: Activation) {
-    assert_eq!((dy.rows(), dy.cols()), (y.rows(), y.cols()));
-    if activation == Activation::None {
-        return;
-    }
-    // No output is at an infinite bound but one that overflowed, and that one is not cut off.
-    let (low, high) = activation.bounds();
-    let high = if high == f32::INFINITY { f32::NAN } else { high };
-    for_rows(workspace, dy, 1, |first, part| {
-        let y = &y[first..first + part.len()];
-        vectorize(|| {
-            for (dy, &y) in part.iter_mut().zip(y) {
-                *dy = if y <= low || y >= high { 0.0 } else { *dy };
-            }
-        })
-    });
-}
-
-/// Adds the gradients of scale and bias, Σ dy (x − mean) · inverse deviation and Σ dy over the rows of each
-/// column, to `scale_grad [channels]` and `bias_grad [channels]`.
-///
-/// # Panics
-/// If the sizes do not agree.
-pub fn batch_norm_affine_grad(
-    dy: &Tensor,
-    x: &Tensor,
-    mean: &[f32],
-    inverse_deviation: &[f32],
-    scale_grad: &mut [f32],
-    bias_grad: &mut [f32],
-) {
-    let cols = dy.cols();
-    assert_eq!((dy.rows(), cols), (x.rows(), x.cols()));
-    assert_eq!((mean.len(), inverse_deviation.len(), scale_grad.len(), bias_grad.len()), (cols, cols, cols, cols));
-    let mut block_sums = vec![0.0; 2 * cols];
-    let mut sums = vec![0.0; 2 * cols];
-    let (along, total) = block_sums.split_at_mut(cols);
-    let rows = block_rows(cols) * cols;
-    for (dy, x) in dy.chunks(rows).zip(x.chunks(rows)) {
-        vectorize(|| {
-            along.fill(0.0);
-            total.fill(0.0);
-            for (dy, x) in dy.chunks_exact(cols).zip(x.chunks_exact(cols)) {
-                let inputs = dy.iter().zip(x).zip(mean);
-                for ((along, total), ((dy, x), mean)) in along.iter_mut().zip(total.iter_mut()).zip(inputs) {
-                    *along += dy * (x - mean);
-                    *total += dy;
-                }
-            }
-            let blocks = along.iter().chain(total.iter());
-            sums.iter_mut().zip(blocks).for_each(|(sum, &block): (&mut f64, &f32)| *sum += f64::from(block));
-        });
-    }
-    let (along, total) = sums.split_at(cols);
-    for ((grad, along), &inverse) in scale_grad.iter_mut().zip(along).zip(inverse_deviation) {
-        *grad += (along * f64::from(inverse)) as f32;
-    }
-    bias_grad.iter_mut().zip(total).for_each(|(grad, &total)| *grad += total as f32);
-}
-
-/// Turns `dy` into the gradient of the input of a normalization by frozen statistics.
-///
-/// # Panics
-/// If the sizes do not agree.
-pub fn batch_norm_input_grad(workspace: &Workspace, dy: &mut Tensor, scale: &[f32], inverse_deviation: &[f32]) {
-    let cols = dy.cols();
-    assert_eq!((scale.len(), inverse_deviation.len()), (cols, cols));
-    let factor: Vec<f32> = scale.iter().zip(inverse_deviation).map(|(scale, inverse)| scale * inverse).collect();
-    for_rows(workspace, dy, cols, |_, part| {
-        vectorize(|| {
-            for row in part.chunks_exact_mut(cols) {
-                row.iter_mut().zip(&factor).for_each(|(dy, factor)| *dy *= factor);
-            }
-        })
-    });
-}
-
 /// Turns `dy` into the gradient of `x`, the input of a normalization by the statistics of `x` itself. The
-/// gradients of scale and bias are those of this `dy` alone, as [`batch_norm_affine_grad`] adds them to zeros.
+/// gradients of scale and bias are those of this `dy` alone, as [`FrozenGrad::step`] returns them.
 ///
 /// # Panics
 /// If the sizes do not agree.

@@ -14,6 +14,7 @@ mod conv;
 mod depthwise;
 mod embedding;
 mod epilogue;
+mod frozen_grad;
 mod grid;
 mod interpolate;
 mod linear;
@@ -32,15 +33,13 @@ mod window_pool;
 
 pub use activation::{gelu, gelu_grad};
 pub use attention::{Heads, attention, attention_grad};
-pub use batch_norm::{
-    activation_grad, affine, batch_norm_affine_grad, batch_norm_batch_grad, batch_norm_fold, batch_norm_input_grad,
-    moments,
-};
+pub use batch_norm::{affine, batch_norm_batch_grad, batch_norm_fold, moments};
 pub use columns::{add_columns, columns, concat_columns, subsample_pad, subsample_pad_grad};
 pub use conv::{conv, conv_input_grad, conv_weight_grad};
 pub use depthwise::{depthwise, depthwise_input_grad, depthwise_weight_grad};
 pub use embedding::{gather, scatter_add};
 pub use epilogue::{Activation, Epilogue};
+pub use frozen_grad::FrozenGrad;
 pub use grid::{Grid, Window};
 pub use interpolate::{Interpolation, interpolate, interpolate_grad};
 pub use linear::{add_column_sums, linear, linear_input_grad, linear_weight_grad};

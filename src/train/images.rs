@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::backward::{Gradients, LayerGrad, column_sums};
 use super::tape::{Moments, Node, NodeId, Recorded, Tape};
-use crate::kernels::{self, Activation, Epilogue, Grid, Tensor, Window};
+use crate::kernels::{self, Activation, Epilogue, FrozenGrad, Grid, Tensor, Window};
 use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, LayerKind, Part, Weights, convolve};
 
 /// A recorded operation on images.
@@ -160,35 +160,27 @@ impl<W: Weights> Tape<'_, W> {
         gradients: &mut Gradients,
         sink: &mut dyn FnMut(LayerId, LayerGrad),
     ) -> Result<(), Error> {
-        let (workspace, cols) = (self.workspace, dy.cols());
-        if let Some((out, activation)) = &norm.activated {
-            kernels::activation_grad(workspace, &mut dy, out, *activation);
-        }
-        let residual = match (norm.residual, norm.x.is_some() || norm.wanted) {
-            (Some(_), true) => Some(workspace.copy(&dy)),
-            (Some(_), false) => return Ok(gradients.flow(norm.residual, dy)),
-            (None, _) => None,
-        };
+        let workspace = self.workspace;
         let scale = self.weights.weight(norm.layer)?.floats(workspace);
-        let inverse = &norm.inverse_deviation;
-        let mut affine = None;
-        if let Some(x) = &norm.kept {
-            let (mut weight, mut bias) = (workspace.zeros(1, cols), workspace.zeros(1, cols));
-            kernels::batch_norm_affine_grad(&dy, x, &norm.mean, inverse, &mut weight, &mut bias);
-            if norm.of_batch && norm.x.is_some() {
-                kernels::batch_norm_batch_grad(workspace, &mut dy, x, &norm.mean, inverse, &scale, &weight, &bias);
-            }
-            affine = norm.wanted.then_some(LayerGrad { weight, bias: Some(bias) });
-        }
-        if !norm.of_batch && norm.x.is_some() {
-            kernels::batch_norm_input_grad(workspace, &mut dy, &scale, inverse);
+        let mut residual = norm.residual.map(|_| workspace.tensor(dy.rows(), dy.cols()));
+        let inverse = &norm.inverse_deviation[..];
+        let grad = FrozenGrad {
+            activated: norm.activated.as_ref().map(|(out, activation)| (&**out, *activation)),
+            affine: norm.kept.as_ref().map(|x| (&**x, &norm.mean[..])),
+            scale: (norm.x.is_some() && !norm.of_batch).then_some(&scale[..]),
+            inverse_deviation: inverse,
+            residual: residual.as_mut(),
+        };
+        let affine = grad.step(workspace, &mut dy);
+        if let (Some(x), Some((weight, bias)), true) = (&norm.kept, &affine, norm.of_batch && norm.x.is_some()) {
+            kernels::batch_norm_batch_grad(workspace, &mut dy, x, &norm.mean, inverse, &scale, weight, bias);
         }
         gradients.flow(norm.x, dy);
         if let Some(residual) = residual {
             gradients.flow(norm.residual, residual);
         }
-        if let Some(affine) = affine {
-            sink(norm.layer, affine);
+        if let (Some((weight, bias)), true) = (affine, norm.wanted) {
+            sink(norm.layer, LayerGrad { weight, bias: Some(bias) });
         }
         Ok(())
     }

@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 use taps::kernels::{
-    Activation, Epilogue, Tensor, activation_grad, affine, batch_norm_affine_grad, batch_norm_batch_grad,
-    batch_norm_fold, batch_norm_input_grad, moments,
+    Activation, Epilogue, FrozenGrad, Tensor, Workspace, affine, batch_norm_batch_grad, batch_norm_fold, moments,
 };
 
 use crate::check::{
@@ -19,6 +18,20 @@ fn eps() -> impl Strategy<Value = f32> {
 fn inverse(variance: &[f64], eps: f32) -> (Vec<f32>, f64) {
     let inverse: Vec<f64> = variance.iter().map(|variance| 1.0 / (variance + f64::from(eps)).sqrt()).collect();
     (inverse.iter().map(|&inverse| inverse as f32).collect(), inverse.iter().copied().fold(0.0, f64::max))
+}
+
+/// A way back in which nothing is asked for.
+fn nothing(inverse_deviation: &[f32]) -> FrozenGrad<'_> {
+    FrozenGrad { activated: None, affine: None, scale: None, inverse_deviation, residual: None }
+}
+
+/// Gradients of scale and bias.
+fn affine_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, mean: &[f32], inverse: &[f32]) -> [Vec<f32>; 2] {
+    let mut dx = copy(dy);
+    let grad = FrozenGrad { affine: Some((x, mean)), ..nothing(inverse) };
+    let (scale, bias) = grad.step(workspace, &mut dx).unwrap();
+    assert_eq!(bits(&dx), bits(dy), "without a scale the gradient stays");
+    [scale.to_vec(), bias.to_vec()]
 }
 
 fn narrow(values: &[f64]) -> Vec<f32> {
@@ -94,7 +107,9 @@ proptest! {
         let y = affine(&workspace(1), &x, Epilogue { scale: Some(&vec![5.0; cols]), activation, ..Epilogue::default() });
         let [dx] = run(0.0, |workspace| {
             let mut dx = copy(&dy);
-            activation_grad(workspace, &mut dx, &y, activation);
+            let ones = vec![1.0; cols];
+            let grad = FrozenGrad { activated: Some((&y, activation)), ..nothing(&ones) };
+            assert!(grad.step(workspace, &mut dx).is_none());
             [dx.to_vec()]
         });
         let expected = y.iter().zip(wide(&dy)).map(|(&y, dy)| match activation {
@@ -109,25 +124,47 @@ proptest! {
     fn gradients_with_frozen_statistics_are_the_slopes((rows, cols) in matrix(), eps in eps(), seed: u64) {
         let mut values = Values(seed);
         let (x, dy) = (values.tensor(rows, cols), values.tensor(rows, cols));
-        let [scale, bias, mean, scale_grad, bias_grad] = [(); 5].map(|()| values.take(cols));
+        let [scale, bias, mean] = [(); 3].map(|()| values.take(cols));
         let variance: Vec<f64> = wide(&values.take(cols)).iter().map(|value| value.abs()).collect();
         let (inverse, highest) = inverse(&variance, eps);
         let size = sum_of(rows) * (1.0 + BOUND * highest);
         let [dx, scaled, biased] = run(size, |workspace| {
-            let (mut scaled, mut biased, mut dx) = (scale_grad.clone(), bias_grad.clone(), copy(&dy));
-            batch_norm_affine_grad(&dy, &x, &mean, &inverse, &mut scaled, &mut biased);
-            batch_norm_input_grad(workspace, &mut dx, &scale, &inverse);
-            [dx.to_vec(), scaled, biased]
+            let mut dx = copy(&dy);
+            let grad = FrozenGrad { affine: Some((&x, &mean)), scale: Some(&scale), ..nothing(&inverse) };
+            let (scaled, biased) = grad.step(workspace, &mut dx).unwrap();
+            [dx.to_vec(), scaled.to_vec(), biased.to_vec()]
         });
         let [x, dy, scale, bias, mean] = [&x[..], &dy, &scale, &bias, &mean].map(wide);
-        let (scale_grad, bias_grad) = (wide(&scale_grad), wide(&bias_grad));
         let loss = |x: &[f64], scale: &[f64], bias: &[f64]| {
             let y = naive_images::batch_norm(x, [scale, bias, &mean, &variance], eps.into());
-            naive::dot(&y, &dy) + naive::dot(scale, &scale_grad) + naive::dot(bias, &bias_grad)
+            naive::dot(&y, &dy)
         };
         assert_gradient(&dx, &x, BOUND * BOUND * highest, |x| loss(x, &scale, &bias));
         assert_gradient(&scaled, &scale, size, |scale| loss(&x, scale, &bias));
         assert_gradient(&biased, &bias, sum_of(rows), |bias| loss(&x, &scale, bias));
+    }
+
+    /// One pass is what its parts are one after another.
+    #[test]
+    fn the_parts_of_the_way_back_come_in_their_order((rows, cols) in matrix(), activation in activation(), seed: u64) {
+        let (mut values, workspace) = (Values(seed), workspace(1));
+        let (x, y, dy) = (values.tensor(rows, cols), values.tensor(rows, cols), values.tensor(rows, cols));
+        let [scale, mean, inverse] = [(); 3].map(|()| values.take(cols));
+        let (mut dx, mut residual) = (copy(&dy), copy(&dy));
+        let whole = FrozenGrad {
+            activated: Some((&y, activation)),
+            affine: Some((&x, &mean)),
+            scale: Some(&scale),
+            inverse_deviation: &inverse,
+            residual: Some(&mut residual),
+        };
+        let (scaled, biased) = whole.step(&workspace, &mut dx).unwrap();
+        let mut cut = copy(&dy);
+        FrozenGrad { activated: Some((&y, activation)), ..nothing(&inverse) }.step(&workspace, &mut cut);
+        assert_eq!(bits(&residual), bits(&cut));
+        assert_eq!([scaled.to_vec(), biased.to_vec()], affine_grad(&workspace, &cut, &x, &mean, &inverse));
+        FrozenGrad { scale: Some(&scale), ..nothing(&inverse) }.step(&workspace, &mut cut);
+        assert_eq!(bits(&dx), bits(&cut));
     }
 
     #[test]
@@ -140,8 +177,8 @@ proptest! {
         let normalized = 1.0 + BOUND * highest;
         let size = BOUND.powi(2) * highest * normalized * normalized;
         let [dx] = run(size, |workspace| {
-            let (mut scaled, mut biased, mut dx) = (vec![0.0; cols], vec![0.0; cols], copy(&dy));
-            batch_norm_affine_grad(&dy, &x, &mean, &inverse, &mut scaled, &mut biased);
+            let mut dx = copy(&dy);
+            let [scaled, biased] = affine_grad(workspace, &dy, &x, &mean, &inverse);
             batch_norm_batch_grad(workspace, &mut dx, &x, &mean, &inverse, &scale, &scaled, &biased);
             [dx.to_vec()]
         });
@@ -162,8 +199,7 @@ fn sums_over_a_million_rows_are_accurate() {
     let dy = Tensor::from_vec(vec![0.1; rows * cols], rows, cols);
     let [mean, variance, along, total] = run(1e4, |workspace| {
         let (mean, variance) = moments(workspace, &x);
-        let (mut along, mut total) = (vec![0.0; cols], vec![0.0; cols]);
-        batch_norm_affine_grad(&dy, &x, &[99.0; 4], &[1.0; 4], &mut along, &mut total);
+        let [along, total] = affine_grad(workspace, &dy, &x, &[99.0; 4], &[1.0; 4]);
         [mean.to_vec(), variance.to_vec(), along, total]
     });
     let (means, variances) = naive_images::moments(&wide(&x), cols);
@@ -187,7 +223,7 @@ fn activations_at_the_ends_of_the_range() {
     let of = |activation| {
         let (mut dy, x) = (Tensor::from_vec(vec![1.0; 3], 1, 3), Tensor::from_vec(x.to_vec(), 1, 3));
         let y = affine(&workspace(1), &x, Epilogue { activation, ..Epilogue::default() });
-        activation_grad(&workspace(1), &mut dy, &y, activation);
+        FrozenGrad { activated: Some((&y, activation)), ..nothing(&[1.0; 3]) }.step(&workspace(1), &mut dy);
         (y.to_vec(), dy.to_vec())
     };
     let (y, dx) = of(Activation::Relu);

@@ -26,6 +26,8 @@ const TWO_IMAGES: Grid = Grid { images: 2, height: 3, width: 2 };
 const THREE: Window = Window { size: [3; 2], stride: 1, rows: [1; 2], cols: [1; 2] };
 const PAIR: Window = Window { size: [2; 2], stride: 1, rows: [0; 2], cols: [0; 2] };
 const LARGE: Window = Window { size: [3; 2], stride: 1, rows: [0; 2], cols: [0; 2] };
+const WAY_BACK: FrozenGrad =
+    FrozenGrad { activated: None, affine: None, scale: None, inverse_deviation: &[1.0; 3], residual: None };
 const PLAIN: Epilogue = Epilogue { scale: None, shift: None, residual: None, activation: Activation::None };
 
 macro_rules! panics {
@@ -144,25 +146,16 @@ panics! {
     affine_scale: affine(&workspace(), &tensor(2, 3), Epilogue { scale: Some(&[0.0; 2]), ..PLAIN });
     affine_shift: affine(&workspace(), &tensor(2, 3), Epilogue { shift: Some(&[0.0; 4]), ..PLAIN });
     affine_residual: affine(&workspace(), &tensor(2, 3), Epilogue { residual: Some(&[0.0; 5]), ..PLAIN });
-    activation_grad_of_other_rows:
-        activation_grad(&workspace(), &mut tensor(2, 3), &tensor(3, 3), Activation::Relu);
-    batch_affine_grad_of_other_rows: batch_norm_affine_grad(
-        &tensor(2, 3), &tensor(3, 3), &[0.0; 3], &[1.0; 3], &mut [0.0; 3], &mut [0.0; 3]
-    );
-    batch_affine_grad_mean: batch_norm_affine_grad(
-        &tensor(2, 3), &tensor(2, 3), &[0.0; 2], &[1.0; 3], &mut [0.0; 3], &mut [0.0; 3]
-    );
-    batch_affine_grad_deviation: batch_norm_affine_grad(
-        &tensor(2, 3), &tensor(2, 3), &[0.0; 3], &[1.0; 4], &mut [0.0; 3], &mut [0.0; 3]
-    );
-    batch_affine_grad_scale: batch_norm_affine_grad(
-        &tensor(2, 3), &tensor(2, 3), &[0.0; 3], &[1.0; 3], &mut [0.0; 2], &mut [0.0; 3]
-    );
-    batch_affine_grad_bias: batch_norm_affine_grad(
-        &tensor(2, 3), &tensor(2, 3), &[0.0; 3], &[1.0; 3], &mut [0.0; 3], &mut [0.0; 4]
-    );
-    batch_input_grad_scale: batch_norm_input_grad(&workspace(), &mut tensor(2, 3), &[1.0; 2], &[1.0; 3]);
-    batch_input_grad_deviation: batch_norm_input_grad(&workspace(), &mut tensor(2, 3), &[1.0; 3], &[1.0; 4]);
+    frozen_grad_of_other_outputs:
+        FrozenGrad { activated: Some((&tensor(3, 3), Activation::Relu)), ..WAY_BACK }.step(&workspace(), &mut tensor(2, 3));
+    frozen_grad_of_other_inputs:
+        FrozenGrad { affine: Some((&tensor(3, 3), &[0.0; 3])), ..WAY_BACK }.step(&workspace(), &mut tensor(2, 3));
+    frozen_grad_mean:
+        FrozenGrad { affine: Some((&tensor(2, 3), &[0.0; 2])), ..WAY_BACK }.step(&workspace(), &mut tensor(2, 3));
+    frozen_grad_scale: FrozenGrad { scale: Some(&[1.0; 2]), ..WAY_BACK }.step(&workspace(), &mut tensor(2, 3));
+    frozen_grad_deviation: WAY_BACK.step(&workspace(), &mut tensor(2, 4));
+    frozen_grad_residual:
+        FrozenGrad { residual: Some(&mut tensor(3, 3)), ..WAY_BACK }.step(&workspace(), &mut tensor(2, 3));
     batch_grad_of_other_rows: batch_norm_batch_grad(
         &workspace(), &mut tensor(2, 3), &tensor(3, 3), &[0.0; 3], &[1.0; 3], &[1.0; 3], &[0.0; 3], &[0.0; 3]
     );
