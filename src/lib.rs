@@ -23,7 +23,7 @@
 //! | [`kernels`] | arithmetic on the CPU, forward and backward | |
 //! | [`runtime`] | tasks, the switch, the forward pass | `format`, `base`, `kernels` |
 //! | [`train`] | TAPS fine-tuning | `runtime` and above |
-//! | [`models`] | networks: BERT, ViT | `runtime` and above |
+//! | [`models`] | networks: BERT, ViT, ResNet, DenseNet, MobileNetV2 | `runtime` and above |
 //! | [`data`] | labelled texts and images | `runtime` and above |
 //! | [`cli`] | the `taps` command | all |
 //!

@@ -137,6 +137,8 @@ of_images! {
     resnet_for_small_images_equals_pytorch: "resnet_cifar",
     densenet_equals_torchvision: "densenet",
     densenet_for_small_images_equals_pytorch: "densenet_bc",
+    resnet_with_transformers_names_equals_transformers: "resnet_transformers",
+    mobilenet_with_timm_names_equals_timm: "mobilenet_timm",
     mobilenet_equals_torchvision: "mobilenet_v2",
     mobilenet_with_same_padding_equals_pytorch: "mobilenet_v2_same",
 }
