@@ -3,9 +3,10 @@
 use taps::base::Base;
 use taps::format::{Adapter, Encoding, Role};
 use taps::models::{Model, Options};
-use taps::runtime::{Examples, Images, Input, LayerKind, Network, Part, Runtime, Weights};
+use taps::runtime::{Error, Examples, Images, Input, LayerKind, Network, Part, Runtime, Task, Weights};
 use taps::train::{Config, Method, Norms, Patch, Quiet, Tuned, fine_tune};
 
+use crate::common::adapter::AdapterFile;
 use crate::common::{Golden, folder};
 
 /// The images of a golden, many times over, with noise: enough to train on.
@@ -146,4 +147,36 @@ fn what_cannot_be_patched_is_said() {
     let headless = Config { own_head: false, ..Config::default() };
     assert!(error("mobilenet_v2", headless.clone(), 3).contains("the base's head"));
     assert!(error("mobilenet_v2", Config { method: Method::Head, ..headless }, 5).contains("nothing to train"));
+}
+
+#[test]
+fn statistics_that_do_not_fit_are_refused() {
+    let base = Base::open(folder("resnet_basic")).unwrap();
+    let model = Model::open(&base).unwrap();
+    let refused = |name: &str, role, value: f32| {
+        let mut file = AdapterFile::new(&base, "t").replacement(&base, name, 1);
+        file.architecture = "resnet".to_owned();
+        let piece = file.tensor(name);
+        piece.role = role;
+        piece.values.fill(value);
+        let bytes = file.bytes();
+        Task::build(&base, &model, &Adapter::parse(&bytes).unwrap(), "spam.taps").err()
+    };
+    assert!(refused("bn1.running_var", Role::Statistics, 0.0).is_none());
+    assert!(refused("bn1.running_mean", Role::Statistics, -1.0).is_none());
+    match refused("bn1.running_var", Role::Statistics, -0.5) {
+        Some(error @ Error::NegativeVariance { .. }) => {
+            let message = error.to_string();
+            assert!(message.contains("spam.taps") && message.contains("bn1.running_var"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    for (name, role) in [
+        ("bn1.running_var", Role::Delta),
+        ("bn1.running_mean", Role::Replacement),
+        ("bn1.weight", Role::Statistics),
+        ("conv1.weight", Role::Statistics),
+    ] {
+        assert!(matches!(refused(name, role, 0.1), Some(Error::UnknownTensor { .. })), "{name} as {role:?}");
+    }
 }
