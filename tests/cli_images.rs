@@ -127,6 +127,20 @@ fn one_base_serves_a_patch_for_each_resolution() {
 }
 
 #[test]
+fn images_that_cannot_be_read_are_counted_and_too_many_are_an_error() {
+    let paths = Paths::new(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    let (data, out) = (paths.of("data"), paths.of("task.taps"));
+    let mut args = vec!["train", "--json", "--base", BASE, "--data", &data, "--task", "t", "--out", &out];
+    args.extend(["--method", "head", "--validation", "0", "--threads", "1"]);
+    std::fs::write(Path::new(&data).join("3/broken.jpg"), "no image").unwrap();
+    let trained = json(&args);
+    assert_eq!(trained["skipped"], 1);
+    std::fs::write(Path::new(&data).join("4/broken.jpg"), "no image").unwrap();
+    let (code, message) = failure(&args);
+    assert!(code == 1 && message.contains("broken.jpg"), "{message}");
+}
+
+#[test]
 fn a_file_without_configuration_is_opened_by_name() {
     let paths = Paths::new(&["top", "bottom"]);
     let (data, file, out) = (paths.of("data"), paths.of("weights.safetensors"), paths.of("task.taps"));

@@ -63,6 +63,9 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         percent(score.accuracy()),
         score.loss
     ));
+    if !examples.skipped().is_empty() {
+        mode.say(format_args!("skipped {} images that could not be read", examples.skipped().len()));
+    }
     mode.result(&json!({
         "task": name,
         "accuracy": score.accuracy(),
@@ -70,6 +73,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "examples": all,
         "loss": score.loss,
         "seconds": seconds,
+        "skipped": examples.skipped().len(),
     }));
     Ok(())
 }

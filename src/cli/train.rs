@@ -106,6 +106,9 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         _ => mode.say("score   unknown: no examples were held out"),
     }
     mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.len())));
+    if !examples.skipped().is_empty() {
+        mode.say(format_args!("skipped {} images that could not be read", examples.skipped().len()));
+    }
     if let Some(record) = &record {
         mode.say(format_args!("wrote   {}", record.display()));
     }
@@ -121,6 +124,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "steps": tuned.steps,
         "seconds_per_step": tuned.seconds_per_step,
         "stopped": tuned.stopped,
+        "skipped": examples.skipped().len(),
         "record": record.map(|path| path.display().to_string()),
     }));
     Ok(())
