@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{BatchNorm, ConvNorm, Error, LayerId, LayerKind, Ops, Part, WeightRef, Weights};
+use super::{BatchNorm, ConvNorm, Error, LayerId, Ops, Part, WeightRef, Weights};
 use crate::kernels::{self, Epilogue, Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
 
 /// Computes operations with the weights of one task and keeps nothing for a backward pass.
@@ -45,7 +45,7 @@ impl<W: Weights> Ops for Eval<'_, W> {
         indices: &[u32],
         onto: Tensor,
     ) -> Result<Tensor, Error> {
-        interpolated(self.weights, self.workspace, layer, map, indices, onto)
+        self.weights.gather_interpolated(self.workspace, layer, map, indices, onto)
     }
 
     fn prepend(&mut self, x: &Tensor, layer: LayerId, segments: &Segments) -> Result<Tensor, Error> {
@@ -62,7 +62,7 @@ impl<W: Weights> Ops for Eval<'_, W> {
     fn conv(&mut self, x: &Tensor, grid: Grid, layer: LayerId, window: Window) -> Result<Tensor, Error> {
         let bias = self.bias(layer).map(|bias| bias.floats(self.workspace));
         let epilogue = Epilogue { shift: bias.as_deref(), ..Epilogue::default() };
-        convolve(self.weights, self.workspace, x, grid, layer, window, epilogue)
+        self.weights.convolve(self.workspace, x, grid, layer, window, epilogue)
     }
 
     fn batch_norm(&mut self, x: &Tensor, norm: &BatchNorm, residual: Option<&Tensor>) -> Result<Tensor, Error> {
@@ -83,7 +83,7 @@ impl<W: Weights> Ops for Eval<'_, W> {
         let residual = residual.map(|residual| &residual[..]);
         let (scale, shift, activation) = (Some(&scale[..]), Some(&shift[..]), unit.norm.activation);
         let epilogue = Epilogue { scale, shift, residual, activation };
-        convolve(self.weights, self.workspace, x, grid, unit.conv, unit.window, epilogue)
+        self.weights.convolve(self.workspace, x, grid, unit.conv, unit.window, epilogue)
     }
 
     fn max_pool(&mut self, x: Tensor, grid: Grid, window: Window) -> Tensor {
@@ -133,42 +133,4 @@ impl<W: Weights> Ops for Eval<'_, W> {
     fn first_rows(&mut self, x: Tensor, segments: &Segments) -> Tensor {
         kernels::first_rows(self.workspace, &x, segments)
     }
-}
-
-/// Rows of a table at another resolution.
-///
-/// # Errors
-/// If the task lacks the layer.
-pub(crate) fn interpolated(
-    weights: &impl Weights,
-    workspace: &Workspace,
-    layer: LayerId,
-    map: &Interpolation,
-    indices: &[u32],
-    onto: Tensor,
-) -> Result<Tensor, Error> {
-    let table = weights.weight(layer)?.floats(workspace);
-    let features = onto.cols();
-    let rows = kernels::interpolate(workspace, &table, features, map);
-    Ok(kernels::gather(workspace, &rows, features, indices, Some(onto)))
-}
-
-/// The convolution that a layer's kind says, and what follows it.
-///
-/// # Errors
-/// If the task lacks the layer.
-pub(crate) fn convolve(
-    weights: &impl Weights,
-    workspace: &Workspace,
-    x: &Tensor,
-    grid: Grid,
-    layer: LayerId,
-    window: Window,
-    epilogue: Epilogue<'_>,
-) -> Result<Tensor, Error> {
-    let weight = weights.weight(layer)?.floats(workspace);
-    Ok(match weights.layout().layer(layer).kind {
-        LayerKind::Depthwise => kernels::depthwise(workspace, x, grid, &weight, window, epilogue),
-        _ => kernels::conv(workspace, x, grid, &weight, window, epilogue),
-    })
 }

@@ -22,7 +22,6 @@ mod weights;
 
 pub use error::Error;
 pub use eval::Eval;
-pub(crate) use eval::{convolve, interpolated};
 pub use evaluate::{Score, evaluate};
 pub use file::write_atomically;
 pub use input::{Examples, Images, Input, Tokens};

@@ -2,9 +2,9 @@
 
 use std::ops::Deref;
 
-use super::{Error, LayerId, Layout, Part};
+use super::{Error, LayerId, LayerKind, Layout, Part};
 use crate::base::TensorView;
-use crate::kernels::{self, Tensor, Workspace};
+use crate::kernels::{self, Epilogue, Grid, Interpolation, Tensor, Window, Workspace};
 
 /// The weights of all layers: of a task, or of one that is being trained.
 pub trait Weights: Sync {
@@ -67,6 +67,44 @@ pub trait Weights: Sync {
                 }
             },
         }
+    }
+
+    /// Rows `indices` of the table `layer` after it was interpolated as `map` says, added to `onto`.
+    ///
+    /// # Errors
+    /// If there is no such layer.
+    fn gather_interpolated(
+        &self,
+        workspace: &Workspace,
+        layer: LayerId,
+        map: &Interpolation,
+        indices: &[u32],
+        onto: Tensor,
+    ) -> Result<Tensor, Error> {
+        let table = self.weight(layer)?.floats(workspace);
+        let features = onto.cols();
+        let rows = kernels::interpolate(workspace, &table, features, map);
+        Ok(kernels::gather(workspace, &rows, features, indices, Some(onto)))
+    }
+
+    /// The convolution of `x`, images of `grid`, that the kind of `layer` says, and what follows it.
+    ///
+    /// # Errors
+    /// If there is no such layer.
+    fn convolve(
+        &self,
+        workspace: &Workspace,
+        x: &Tensor,
+        grid: Grid,
+        layer: LayerId,
+        window: Window,
+        epilogue: Epilogue<'_>,
+    ) -> Result<Tensor, Error> {
+        let weight = self.weight(layer)?.floats(workspace);
+        Ok(match self.layout().layer(layer).kind {
+            LayerKind::Depthwise => kernels::depthwise(workspace, x, grid, &weight, window, epilogue),
+            _ => kernels::conv(workspace, x, grid, &weight, window, epilogue),
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::backward::{Gradients, LayerGrad, column_sums};
 use super::tape::{Moments, Node, NodeId, Recorded, Tape};
 use crate::kernels::{self, Activation, Epilogue, FrozenGrad, Grid, Tensor, Window};
-use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, LayerKind, Part, Weights, convolve};
+use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, LayerKind, Part, Weights};
 
 /// A recorded operation on images.
 pub(super) enum ImageNode {
@@ -43,7 +43,7 @@ impl<W: Weights> Tape<'_, W> {
     ) -> Result<Recorded, Error> {
         let bias = self.weights.param(layer, Part::Bias).map(|bias| bias.floats(self.workspace));
         let epilogue = Epilogue { shift: bias.as_deref(), ..Epilogue::default() };
-        let out = convolve(self.weights, self.workspace, &x.data, grid, layer, window, epilogue)?;
+        let out = self.weights.convolve(self.workspace, &x.data, grid, layer, window, epilogue)?;
         let kept = self.wants(layer).then(|| x.data.clone());
         let flows = kept.is_some() || x.node.is_some();
         Ok(self.record(out, flows, || Node::Image(ImageNode::Conv { layer, kept, grid, window, x: x.node })))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::images::ImageNode;
 use crate::kernels::{self, Grid, Heads, Interpolation, Normalized, Segments, Tensor, Window, Workspace};
-use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, Ops, Part, Weights, interpolated};
+use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, Ops, Part, Weights};
 
 /// An activation and, where a gradient flows to it, its place on the tape.
 pub struct Recorded {
@@ -136,7 +136,7 @@ impl<W: Weights> Ops for Tape<'_, W> {
     ) -> Result<Recorded, Error> {
         let node = onto.node;
         let onto = self.owned(onto.data);
-        let out = interpolated(self.weights, self.workspace, layer, map, indices, onto)?;
+        let out = self.weights.gather_interpolated(self.workspace, layer, map, indices, onto)?;
         let wanted = self.wants(layer);
         Ok(self.record(out, wanted || node.is_some(), || Node::GatherInterpolated {
             layer,
