@@ -41,6 +41,17 @@ impl Mapping {
         Ok(Self { path: path.to_owned(), pages: Some(pages.make_read_only().map_err(failed)?) })
     }
 
+    /// Copies the bytes of a file into anonymous pages; `path` names them in messages.
+    pub(super) fn copy(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
+        if bytes.is_empty() {
+            return Ok(Self { path: path.to_owned(), pages: None });
+        }
+        let mut pages = MmapMut::map_anon(bytes.len()).map_err(failed)?;
+        pages.copy_from_slice(bytes);
+        Ok(Self { path: path.to_owned(), pages: Some(pages.make_read_only().map_err(failed)?) })
+    }
+
     fn file(path: &Path) -> Result<(File, usize), Error> {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;

@@ -66,9 +66,28 @@ impl Base {
         Self::open_with(path.as_ref(), Mapping::read)
     }
 
+    /// A base that is no file yet: the bytes of a `.safetensors` file, copied into private memory, and its
+    /// `config.json`. `path` names it in messages.
+    ///
+    /// # Errors
+    /// As [`Base::open`], but for those of reading.
+    pub fn from_bytes(path: &Path, bytes: &[u8], config: Option<serde_json::Value>) -> Result<Self, Error> {
+        Self::index(path, vec![Mapping::copy(path, bytes)?], config, |_| Ok(()))
+    }
+
     fn open_with(path: &Path, map: fn(&Path) -> Result<Mapping, Error>) -> Result<Self, Error> {
-        let found = files::find(path)?;
+        let mut found = files::find(path)?;
         let files = found.weights.iter().map(|file| map(file)).collect::<Result<Vec<_>, _>>()?;
+        let config = found.config.take();
+        Self::index(path, files, config, |tensors| found.check_listed(tensors))
+    }
+
+    fn index(
+        path: &Path,
+        files: Vec<Mapping>,
+        config: Option<serde_json::Value>,
+        check: impl FnOnce(&[Entry]) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let mut tensors = Vec::new();
         for (number, file) in files.iter().enumerate() {
             tensors.extend(index::parse(file.path(), file.bytes(), number)?);
@@ -81,13 +100,13 @@ impl Base {
                 tensor: pair[0].name.clone(),
             });
         }
-        found.check_listed(&tensors)?;
+        check(&tensors)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
                 fingerprint: index::fingerprint(&tensors),
                 digests: tensors.iter().map(|_| OnceLock::new()).collect(),
-                config: found.config,
+                config,
                 files,
                 tensors,
             }),
@@ -128,6 +147,11 @@ impl Base {
     /// All tensors, in order of their names.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
         (0..self.shared.tensors.len()).map(|index| self.tensor(TensorId(index)))
+    }
+
+    /// The bytes of each of its files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &[u8]> {
+        self.shared.files.iter().map(Mapping::bytes)
     }
 
     /// Bytes of all tensors together.

@@ -19,6 +19,7 @@ mod report;
 mod session;
 mod text;
 mod train;
+mod train_joint;
 mod tune_args;
 mod verify;
 
@@ -48,6 +49,8 @@ enum Command {
     Demo(demo::Args),
     /// Fine-tune an adapter of a base on labelled examples
     Train(Box<train::Args>),
+    /// Train several tasks and a base that they share together
+    TrainJoint(Box<train_joint::Args>),
     /// Measure an adapter's accuracy on labelled examples
     Eval(eval::Args),
     /// Classify texts or images
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args, mode),
         Command::Train(args) => train::run(&args, mode),
+        Command::TrainJoint(args) => train_joint::run(&args, mode),
         Command::Eval(args) => eval::run(&args, mode),
         Command::Predict(args) => predict::run(&args, mode),
         Command::Inspect(args) => inspect::run(&args, mode),

@@ -55,16 +55,18 @@ impl Progress {
 impl Observer for Progress {
     fn event(&mut self, event: &Event<'_>) {
         match event {
+            Event::Task { name } => self.line(format!("task {name}")),
             Event::Begin { phase, steps } => {
                 let name = match phase {
                     Phase::Head => "fitting the head",
                     Phase::Select => "choosing layers",
                     Phase::Tune => "tuning",
+                    Phase::Joint => "training together",
                 };
                 self.bar.finish_and_clear();
                 if self.terminal && !self.quiet {
                     self.bar = ProgressBar::new(*steps as u64).with_message(name);
-                    if let Ok(style) = ProgressStyle::with_template("{msg:16} {bar:32} {pos}/{len} steps, {eta} left") {
+                    if let Ok(style) = ProgressStyle::with_template("{msg:17} {bar:32} {pos}/{len} steps, {eta} left") {
                         self.bar.set_style(style);
                     }
                 } else {

@@ -252,9 +252,9 @@ impl Observer for Recorder {
                 Phase::Head if self.warm > 0 => self.warm -= 1,
                 Phase::Head => self.curves.head.push(*loss),
                 Phase::Select => self.curves.select.push(*loss),
-                Phase::Tune => self.curves.tune.push(*loss),
+                Phase::Tune | Phase::Joint => self.curves.tune.push(*loss),
             },
-            Event::Selected { .. } => {}
+            Event::Task { .. } | Event::Selected { .. } => {}
             Event::Epoch { epoch, loss, validation, active, .. } => self.curves.epochs.push(Epoch {
                 epoch: *epoch as u64,
                 step: self.curves.tune.len() as u64,

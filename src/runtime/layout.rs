@@ -159,6 +159,24 @@ impl Layout {
         self.layers.iter().any(|layer| layer.statistics.is_some())
     }
 
+    /// The same layers over another base, which may lack the head and its labels with it.
+    ///
+    /// # Errors
+    /// As [`LayoutBuilder::layer`] and [`LayoutBuilder::head`].
+    pub fn over(&self, base: &Base, architecture: &str) -> Result<Self, Error> {
+        let mut layers = LayoutBuilder::new(base, architecture);
+        for (_, layer) in self.layers().filter(|(_, layer)| layer.kind != LayerKind::Head) {
+            let param = |param: &Param| layers.param(param.name.clone(), &param.shape);
+            let statistics = match &layer.statistics {
+                Some([mean, variance]) => Some([param(mean)?, param(variance)?]),
+                None => None,
+            };
+            let (weight, bias) = (param(&layer.weight)?, layer.bias.as_ref().map(param).transpose()?);
+            layers.push(Layer { name: layer.name.clone(), kind: layer.kind, weight, bias, statistics });
+        }
+        layers.head(&self.layer(self.head()).name, self.features, self.labels.clone())
+    }
+
     /// Names of the base's tensors that no layer uses, in order.
     pub fn unused<'b>(&self, base: &'b Base) -> Vec<&'b str> {
         base.tensors().map(|tensor| tensor.name).filter(|name| self.find(name).is_none()).collect()

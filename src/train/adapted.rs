@@ -128,6 +128,16 @@ impl Adapted {
         }
     }
 
+    /// Ends the choice of layers: the gated ones that are `chosen` lose their gate, and the others are freed.
+    pub(super) fn settle(&mut self, chosen: impl Fn(LayerId) -> bool) {
+        for id in self.gated().map(|(id, _)| id).collect::<Vec<_>>() {
+            match &mut self.own[id.index()] {
+                Some(own) if chosen(id) => own.gate = None,
+                _ => self.free(id),
+            }
+        }
+    }
+
     /// Layers with a gate, in network order.
     pub fn gated(&self) -> impl Iterator<Item = (LayerId, &Gate)> {
         self.layout.layers().filter_map(|(id, _)| Some((id, self.own[id.index()].as_ref()?.gate.as_ref()?)))
@@ -174,6 +184,18 @@ impl Adapted {
 
     /// Updates deltas, scores and head from the accumulated gradients, and forms the merged weights anew.
     pub fn update(&mut self, workspace: &Workspace, step: Step) {
+        self.follow_gradients(workspace, step);
+        let (base, layout) = (&self.base, &self.layout);
+        merge(&mut self.own, workspace, |id, part| base_param(base, layout.layer(id), part));
+    }
+
+    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's.
+    pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) {
+        self.follow_gradients(workspace, step);
+        merge(&mut self.own, workspace, |id, part| ground.param(id, part));
+    }
+
+    fn follow_gradients(&mut self, workspace: &Workspace, step: Step) {
         let open = |own: &&OwnLayer| own.is_open();
         let norm = self.own.iter().flatten().filter(open).map(OwnLayer::squared_gradient).sum::<f32>().sqrt();
         let clipped = step.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
@@ -199,12 +221,33 @@ impl Adapted {
                 let (score, state) = gate.score_mut();
                 step.optimizer.update(workspace, std::slice::from_mut(score), &[gradient], state, update);
             }
-            if own.is_open() {
-                own.weight.merge(workspace, base_param(&self.base, layer, Part::Weight));
-                if let Some(bias) = &mut own.bias {
-                    bias.merge(workspace, base_param(&self.base, layer, Part::Bias));
-                }
-            }
+        }
+    }
+
+    /// The merged values, head or statistics that the task has of its own and uses.
+    pub(super) fn own_param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
+        let own = self.own[id.index()].as_ref().filter(|own| own.is_open())?;
+        let values = match part {
+            Part::Weight => Some(own.weight.effective()),
+            Part::Bias => own.bias.as_ref().map(OwnParam::effective),
+            Part::Mean => own.statistics.as_ref().map(|[mean, _]| mean.as_slice()),
+            Part::Variance => own.statistics.as_ref().map(|[_, variance]| variance.as_slice()),
+        };
+        values.map(WeightRef::Merged)
+    }
+}
+
+/// Forms the merged weights of open layers anew over those of `ground`.
+fn merge<'a>(
+    own: &mut [Option<OwnLayer>],
+    workspace: &Workspace,
+    ground: impl Fn(LayerId, Part) -> Option<WeightRef<'a>>,
+) {
+    let layers = own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
+    for (id, own) in layers.filter(|(_, own)| own.is_open()) {
+        own.weight.merge(workspace, ground(id, Part::Weight));
+        if let Some(bias) = &mut own.bias {
+            bias.merge(workspace, ground(id, Part::Bias));
         }
     }
 }
@@ -215,14 +258,7 @@ fn base_param<'a>(base: &'a Base, layer: &Layer, part: Part) -> Option<WeightRef
 
 impl Weights for Adapted {
     fn param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
-        let own = self.own[id.index()].as_ref().filter(|own| own.is_open());
-        let values = own.and_then(|own| match part {
-            Part::Weight => Some(own.weight.effective()),
-            Part::Bias => own.bias.as_ref().map(OwnParam::effective),
-            Part::Mean => own.statistics.as_ref().map(|[mean, _]| mean.as_slice()),
-            Part::Variance => own.statistics.as_ref().map(|[_, variance]| variance.as_slice()),
-        });
-        values.map(WeightRef::Merged).or_else(|| base_param(&self.base, self.layout.layer(id), part))
+        self.own_param(id, part).or_else(|| base_param(&self.base, self.layout.layer(id), part))
     }
 
     fn layout(&self) -> &Layout {

@@ -1,6 +1,6 @@
 //! Why a fine-tune could not be done.
 
-use crate::{format, runtime};
+use crate::{base, format, runtime};
 
 /// Why a fine-tune could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,15 @@ pub enum Error {
     #[error("stopped before there was an adapter to keep")]
     Stopped,
 
+    #[error("there is no task to train")]
+    NoTasks,
+
+    #[error("two tasks are called {name}")]
+    SameTask { name: String },
+
+    #[error("task {name}: {source}")]
+    Task { name: String, source: Box<Error> },
+
     #[error("the base cannot be written: {reason}")]
     Bake { reason: String },
 
@@ -38,5 +47,18 @@ pub enum Error {
     Format(#[from] format::Error),
 
     #[error(transparent)]
+    Base(#[from] base::Error),
+
+    #[error(transparent)]
     Runtime(#[from] runtime::Error),
+}
+
+impl Error {
+    /// The same, and of which of several tasks it is. That a run was stopped is of none.
+    pub(super) fn of_task(self, name: &str) -> Self {
+        match self {
+            Error::Stopped => Error::Stopped,
+            error => Error::Task { name: name.to_owned(), source: Box::new(error) },
+        }
+    }
 }

@@ -12,11 +12,18 @@ pub enum Phase {
     Select,
     /// The chosen layers are tuned.
     Tune,
+    /// Tasks and the weights they share are trained together.
+    Joint,
 }
 
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
+    /// What follows is of this one of several tasks, until a phase that they have together.
+    Task {
+        /// Its name.
+        name: &'a str,
+    },
     /// A phase of `steps` steps begins.
     Begin {
         /// Which.

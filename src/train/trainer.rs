@@ -17,7 +17,7 @@ use super::select::{self, Worth};
 use super::tuned::{Tuned, TunedLayer};
 use crate::base::Base;
 use crate::kernels::Workspace;
-use crate::runtime::{Examples, LayerKind, Network, Score, evaluate};
+use crate::runtime::{Examples, LayerKind, Network, Score, Weights, evaluate};
 
 /// Fine-tunes a task of `network` over `base` on labelled examples, of which a share is held out to validate
 /// with unless there are others for that.
@@ -35,26 +35,7 @@ pub fn fine_tune<'a>(
     let data = data.into();
     config.check()?;
     data.check(config, network.layout())?;
-    let mut random = ChaCha8Rng::seed_from_u64(config.seed);
-    let (train, validation) = match data.validation {
-        Some(validation) => ((0..data.train.len()).collect(), (0..validation.len()).collect()),
-        None => split(data.train, config.validation, &mut random),
-    };
-    let workspace = Workspace::new(config.threads);
-    let mut run = Run {
-        base,
-        network,
-        data,
-        config,
-        train,
-        validation,
-        workspace,
-        random,
-        steps: 0,
-        stepping: Duration::ZERO,
-        stopped: false,
-    };
-    run.all(observer)
+    Run::new(base, network, data, config).all(observer)
 }
 
 pub(super) struct Run<'a, N> {
@@ -63,7 +44,7 @@ pub(super) struct Run<'a, N> {
     pub(super) data: Data<'a>,
     pub(super) config: &'a Config,
     pub(super) train: Vec<usize>,
-    validation: Vec<usize>,
+    pub(super) validation: Vec<usize>,
     pub(super) workspace: Workspace,
     pub(super) random: ChaCha8Rng,
     pub(super) steps: u32,
@@ -81,10 +62,24 @@ pub(super) struct Best {
 
 /// Heads over the frozen base: one fitted to the end, with its score, and one to start tuning from. Without any
 /// the base's own is kept.
-struct Heads {
+pub(super) struct Heads {
     alone: Option<Head>,
-    head_alone: Score,
-    warm: Option<Head>,
+    pub(super) head_alone: Score,
+    pub(super) warm: Option<Head>,
+}
+
+impl<'a, N: Network> Run<'a, N> {
+    /// A run that has done nothing but divide the examples.
+    pub(super) fn new(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
+        let (train, validation) = match data.validation {
+            Some(validation) => ((0..data.train.len()).collect(), (0..validation.len()).collect()),
+            None => split(data.train, config.validation, &mut random),
+        };
+        let workspace = Workspace::new(config.threads);
+        let (steps, stepping, stopped) = (0, Duration::ZERO, false);
+        Self { base, network, data, config, train, validation, workspace, random, steps, stepping, stopped }
+    }
 }
 
 impl<N: Network> Run<'_, N> {
@@ -135,7 +130,7 @@ impl<N: Network> Run<'_, N> {
         })
     }
 
-    fn heads(&mut self, observer: &mut dyn Observer) -> Result<Heads, Error> {
+    pub(super) fn heads(&mut self, observer: &mut dyn Observer) -> Result<Heads, Error> {
         let config = self.config;
         if !config.own_head {
             let head_alone = self.validate(&Adapted::new(self.base, self.network.layout()))?;
@@ -162,13 +157,13 @@ impl<N: Network> Run<'_, N> {
     }
 
     /// How well what is being trained does on the validation examples.
-    pub(super) fn validate(&self, adapted: &Adapted) -> Result<Score, Error> {
+    pub(super) fn validate(&self, weights: &impl Weights) -> Result<Score, Error> {
         const BATCH: usize = 64;
         let held = self.data.validation.unwrap_or(self.data.train);
-        Ok(evaluate(self.network, adapted, held, &self.validation, BATCH, &self.workspace)?)
+        Ok(evaluate(self.network, weights, held, &self.validation, BATCH, &self.workspace)?)
     }
 
-    fn with_head(&self, head: Option<&Head>) -> Adapted {
+    pub(super) fn with_head(&self, head: Option<&Head>) -> Adapted {
         let mut adapted = Adapted::new(self.base, self.network.layout());
         if let Some(head) = head {
             adapted.set_head(head.weight.clone(), head.bias.clone());
@@ -176,7 +171,7 @@ impl<N: Network> Run<'_, N> {
         adapted
     }
 
-    fn gate(&self) -> Gate {
+    pub(super) fn gate(&self) -> Gate {
         Gate::new(self.config.initial_score, self.config.threshold)
     }
 
@@ -221,7 +216,7 @@ impl<N: Network> Run<'_, N> {
         Ok(worth)
     }
 
-    fn own_norms(&self, adapted: &mut Adapted) {
+    pub(super) fn own_norms(&self, adapted: &mut Adapted) {
         let layout = self.network.layout();
         let norms = self.config.resolved_norms(layout);
         for (id, layer) in layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Norm) {

@@ -72,7 +72,17 @@ impl Tuned {
         task: &str,
         encoding: Encoding,
     ) -> Result<Vec<u8>, Error> {
-        let layout = network.layout();
+        self.encode(base, network.architecture(), network.layout(), task, encoding)
+    }
+
+    pub(super) fn encode(
+        &self,
+        base: &Base,
+        architecture: &str,
+        layout: &Layout,
+        task: &str,
+        encoding: Encoding,
+    ) -> Result<Vec<u8>, Error> {
         let mut tensors = Vec::new();
         for own in &self.layers {
             let layer = layout.layer(own.id);
@@ -88,7 +98,7 @@ impl Tuned {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let draft = Draft {
             task,
-            architecture: network.architecture(),
+            architecture,
             method: self.method,
             base: base.fingerprint(),
             content: base.content(),

@@ -3,16 +3,26 @@
 use std::time::Instant;
 
 use super::adapted::{Adapted, Step};
+use super::backward::LayerGrad;
 use super::batches::batches;
 use super::config::Norms;
 use super::error::Error;
 use super::progress::{Event, Observer, Phase};
 use super::schedule::cosine;
-use super::tape::Tape;
+use super::tape::{Moments, Tape};
 use super::trainer::{Best, Run};
 use super::tuned::TunedLayer;
 use crate::kernels::cross_entropy;
-use crate::runtime::Network;
+use crate::runtime::{LayerId, Network, Weights};
+
+/// What one batch teaches.
+pub(super) struct Learned {
+    /// Mean loss, without the penalty.
+    pub(super) loss: f32,
+    pub(super) gradients: Vec<(LayerId, LayerGrad)>,
+    /// What batch normalizations saw, with the rows it is over.
+    pub(super) moments: Vec<(Moments, usize)>,
+}
 
 impl<N: Network> Run<'_, N> {
     /// TAPS with a gate on every layer, gates free to close and to open again.
@@ -84,13 +94,24 @@ impl<N: Network> Run<'_, N> {
         total: usize,
         observer: &mut dyn Observer,
     ) -> Result<f32, Error> {
-        let (config, started) = (self.config, Instant::now());
-        let examples = self.data.train;
+        let started = Instant::now();
+        let Learned { loss, gradients, moments } = self.gradients(adapted, adapted.wanted(), batch)?;
+        moments.iter().for_each(|(moments, rows)| adapted.follow(moments, *rows, self.config.momentum));
+        gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
+        adapted.update(&self.workspace, self.update(step, total));
+        self.steps += 1;
+        self.stepping += started.elapsed();
+        observer.event(&Event::Step { loss });
+        Ok(loss)
+    }
+
+    /// Forward and backward over one batch.
+    pub(super) fn gradients(&self, weights: &impl Weights, wanted: &[bool], batch: &[usize]) -> Result<Learned, Error> {
+        let (config, examples) = (self.config, self.data.train);
         let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
         let input = examples.training_batch(batch, config.seed.wrapping_add(u64::from(self.steps) << 32))?;
         let mut gradients = Vec::new();
-        let wanted = adapted.wanted().to_vec();
-        let mut tape = Tape::new(adapted, &wanted, &self.workspace);
+        let mut tape = Tape::new(weights, wanted, &self.workspace);
         let norms = config.resolved_norms(self.network.layout());
         if norms == Norms::Statistics {
             tape = tape.with_batch_statistics();
@@ -102,12 +123,15 @@ impl<N: Network> Run<'_, N> {
         }
         let moments = tape.take_moments();
         tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient)))?;
-        drop(logits);
-        moments.iter().for_each(|(moments, rows)| adapted.follow(moments, *rows, config.momentum));
-        gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
+        Ok(Learned { loss, gradients, moments })
+    }
+
+    /// The update of step `step` of `total`.
+    pub(super) fn update(&self, step: usize, total: usize) -> Step {
+        let config = self.config;
         let factor = cosine(step, total, config.warmup);
         let penalized = step as f32 >= total as f32 * config.penalty_warmup;
-        let update = Step {
+        Step {
             optimizer: config.optimizer,
             rate: config.rate * factor,
             head_rate: config.head_rate * factor,
@@ -116,11 +140,6 @@ impl<N: Network> Run<'_, N> {
             lambda: if penalized { config.lambda } else { 0.0 },
             clip: config.clip,
             number: step as u32 + 1,
-        };
-        adapted.update(&self.workspace, update);
-        self.steps += 1;
-        self.stepping += started.elapsed();
-        observer.event(&Event::Step { loss });
-        Ok(loss)
+        }
     }
 }

@@ -1,0 +1,32 @@
+//! A network over another base than the one it was opened on.
+
+use std::sync::Arc;
+
+use crate::base::Base;
+use crate::runtime::{Error, Input, Layout, Network, Ops};
+
+/// A network whose layers are found in another base of the same shapes, which may lack the head.
+pub(super) struct Over<'a, N> {
+    network: &'a N,
+    layout: Arc<Layout>,
+}
+
+impl<'a, N: Network> Over<'a, N> {
+    pub(super) fn new(network: &'a N, base: &Base) -> Result<Self, Error> {
+        Ok(Self { network, layout: Arc::new(network.layout().over(base, network.architecture())?) })
+    }
+}
+
+impl<N: Network> Network for Over<'_, N> {
+    fn architecture(&self) -> &str {
+        self.network.architecture()
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error> {
+        self.network.features(ops, input)
+    }
+}
