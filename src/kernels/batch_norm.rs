@@ -147,7 +147,7 @@ fn add_up(block: &[f32], [centre, apart, squares]: &mut [Vec<f32>; 3]) {
 }
 
 /// Turns `dy` into the gradient of `x`, the input of a normalization by the statistics of `x` itself. The
-/// gradients of scale and bias are those of this `dy` alone, as [`FrozenGrad::step`] returns them.
+/// gradients of scale and bias are those of this `dy` alone, as [`FrozenGrad::step`](super::FrozenGrad::step) returns them.
 ///
 /// # Panics
 /// If the sizes do not agree.
