@@ -149,8 +149,8 @@ impl Base {
         (0..self.shared.tensors.len()).map(|index| self.tensor(TensorId(index)))
     }
 
-    /// The bytes of each of its files.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &[u8]> {
+    /// The bytes of each of its weight files, in order of their names.
+    pub fn files(&self) -> impl Iterator<Item = &[u8]> {
         self.shared.files.iter().map(Mapping::bytes)
     }
 
