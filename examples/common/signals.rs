@@ -17,7 +17,11 @@ impl Recorded {
     pub fn open(path: Option<&String>, default: &str) -> Result<Self> {
         let path = Path::new(path.map_or(default, String::as_str));
         if !path.is_file() {
-            return Err(format!("no file {}: the data of this example; say where it is", path.display()).into());
+            return Err(format!(
+                "no file {}: it holds the data of this example, whose path may be given as an argument",
+                path.display()
+            )
+            .into());
         }
         Ok(Self(Base::open(path)?))
     }
