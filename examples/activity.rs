@@ -24,7 +24,7 @@
 
 mod common;
 
-use taps::train::{Config, Method};
+use taps::train::{Budget, Config, Method};
 
 use common::{Recorded, Report, Result, Start, Subset};
 
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
     let layers = Config { own_head: false, validation: 0.0, smoothing: 0.1, batch: 25, ..Config::default() };
     let mut report = Report::new(&[
         ("head", Config { method: Method::Head, own_head: true, head_epochs: 1000, ..layers.clone() }),
-        ("TAPS", Config { max_active_layers: Some(4), epochs: 30, rate: 1e-3, ..layers.clone() }),
+        ("TAPS", Config { budget: Budget::layers(4), epochs: 30, rate: 1e-3, ..layers.clone() }),
         ("full", Config { method: Method::Full, epochs: 30, rate: 1e-3, ..layers }),
     ]);
     for subject in new {

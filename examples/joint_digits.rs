@@ -18,7 +18,9 @@ use taps::format::{Adapter, Encoding};
 use taps::kernels::Workspace;
 use taps::models::Model;
 use taps::runtime::{Examples, Task, evaluate};
-use taps::train::{Config, Form, Joint, JointConfig, JointTask, Method, Norms, Patch, Quiet, fine_tune, train_joint};
+use taps::train::{
+    Budget, Config, Form, Joint, JointConfig, JointTask, Method, Norms, Patch, Quiet, fine_tune, train_joint,
+};
 
 const TASKS: [&str; 3] = ["rotated", "inverted", "strokes"];
 /// Layers of a task's own beside its head and norms; `None` for the head alone.
@@ -64,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         longer.push(each(&base, &model, &LONGER, 2 * EPOCHS)?);
         let (joint, over, _) = jointly(Form::Shared, tune(None, seed))?;
         shared.push(each(joint.base(), &over, &CAPS, EPOCHS)?);
-        let capped = |cap| Config { method: Method::Taps, max_active_layers: cap, ..tune(None, seed) };
+        let capped = |cap| Config { method: Method::Taps, budget: capped_at(cap), ..tune(None, seed) };
         let caps = LITERAL.into_iter().map(|cap| Ok(jointly(Form::Literal, capped(cap))?.2));
         literal.push(caps.collect::<Result<_, Box<dyn Error>>>()?);
         patches.push(vec![jointly(Form::Patches, capped(None))?.2]);
@@ -82,6 +84,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn capped_at(cap: Option<usize>) -> Budget {
+    Budget { max_active_layers: cap, ..Budget::default() }
+}
+
 /// The demo's settings.
 fn tune(cap: Option<usize>, seed: u64) -> Config {
     Config {
@@ -90,7 +96,7 @@ fn tune(cap: Option<usize>, seed: u64) -> Config {
             Some(0) => Method::Patch(Patch::ScaleBias),
             Some(_) => Method::Taps,
         },
-        max_active_layers: cap,
+        budget: capped_at(cap),
         epochs: EPOCHS,
         rate: 3e-3,
         head_rate: 3e-3,

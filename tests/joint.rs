@@ -9,8 +9,8 @@ use taps::format::{Adapter, Encoding, Role};
 use taps::kernels::Workspace;
 use taps::runtime::{Examples, LayerKind, Network, Part, Runtime, Task, WeightRef, Weights, evaluate};
 use taps::train::{
-    Config, Data, Error, Event, Form, Joint, JointConfig, JointTask, Method, Norms, Observer, Optimizer, Quiet, Select,
-    fine_tune, split, train_joint,
+    Budget, Config, Data, Error, Event, Form, Joint, JointConfig, JointTask, Method, Norms, Observer, Optimizer, Quiet,
+    Select, fine_tune, split, train_joint,
 };
 use taps::{Input, Model};
 
@@ -177,7 +177,7 @@ fn every_form_makes_a_base_and_adapters_that_serve_its_tasks() {
     for (form, cap) in [(Form::Literal, Some(3)), (Form::Literal, None), (Form::Shared, Some(2)), (Form::Patches, None)]
     {
         let mut config = small(form);
-        config.tune.max_active_layers = cap;
+        config.tune.budget.max_active_layers = cap;
         config.epochs = 10;
         let joint = two(&config).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -216,7 +216,7 @@ fn every_form_makes_a_base_and_adapters_that_serve_its_tasks() {
 fn the_score_in_training_is_that_of_the_loaded_adapter() {
     let mut config = small(Form::Literal);
     config.tune.validation = 0.25;
-    config.tune.max_active_layers = Some(4);
+    config.tune.budget.max_active_layers = Some(4);
     let joint = two(&config).unwrap();
     let model = Model::open(joint.base()).unwrap();
     for (number, examples) in [digits(0, COUNT, false), digits(COUNT, COUNT / 2, true)].into_iter().enumerate() {
@@ -248,7 +248,7 @@ fn tasks_have_batch_statistics_of_their_own() {
     for form in [Form::Literal, Form::Shared, Form::Patches] {
         let mut config = small(form);
         config.tune = Config { norms: Norms::Statistics, validation: 0.25, batch: 8, ..config.tune };
-        config.tune.max_active_layers = (form == Form::Shared).then_some(1);
+        config.tune.budget.max_active_layers = (form == Form::Shared).then_some(1);
         let joint = train_joint(&base, &model, &tasks, &config, &mut Quiet).unwrap();
         let model = Model::open(joint.base()).unwrap();
         for (number, set) in sets.iter().enumerate() {
@@ -269,7 +269,7 @@ fn one_thread_gives_the_same_bytes() {
     for form in [Form::Literal, Form::Shared, Form::Patches] {
         let mut config = small(form);
         config.epochs = 2;
-        config.tune.max_active_layers = (form != Form::Patches).then_some(2);
+        config.tune.budget.max_active_layers = (form != Form::Patches).then_some(2);
         let bytes = |config: &JointConfig| {
             let joint = two(config).unwrap();
             let adapter = |task| joint.adapter(task, Encoding::F32).unwrap();
@@ -311,7 +311,7 @@ fn what_cannot_be_trained_together_is_refused() {
         JointConfig { tune: Config { own_head: false, ..tune.clone() }, ..config.clone() },
         JointConfig { tune: Config { method: Method::Full, ..tune.clone() }, ..small(Form::Literal) },
         JointConfig { tune: Config { select: Select::Last, ..tune.clone() }, ..small(Form::Literal) },
-        JointConfig { tune: Config { max_active_layers: Some(1), ..tune.clone() }, ..small(Form::Patches) },
+        JointConfig { tune: Config { budget: Budget::layers(1), ..tune.clone() }, ..small(Form::Patches) },
     ] {
         let error = run(&[named("a")], &refused);
         assert!(matches!(error, Error::Setting { .. }), "{error}");
@@ -361,7 +361,7 @@ fn a_stopped_run_keeps_its_best_epoch_or_says_that_there_is_none() {
     let examples = digits(0, COUNT, false);
     let tasks = [JointTask { name: "a", data: (&examples).into() }, JointTask { name: "b", data: (&examples).into() }];
     let mut config = small(Form::Shared);
-    config.tune.max_active_layers = Some(2);
+    config.tune.budget.max_active_layers = Some(2);
     let run = |epochs| train_joint(&base, &model, &tasks, &config, &mut StopAfter(epochs, 0));
     assert!(matches!(run(0), Err(Error::Stopped)));
     // Of the four epochs together one, and of the two by itself one of task a.

@@ -153,6 +153,74 @@ fn minilm_stays_in_its_file() {
     }
 }
 
+/// The probe frees each gradient as it is formed: beside activations it takes the room of the largest two.
+#[cfg(feature = "train")]
+fn probes_one_gradient_at_a_time(folder: &Path) {
+    use taps::kernels::{Workspace, cross_entropy};
+    use taps::runtime::{Error, Examples};
+    use taps::train::{Adapted, Tape, probe};
+
+    struct Two([String; 2]);
+
+    impl Examples for Two {
+        fn len(&self) -> usize {
+            2
+        }
+
+        fn classes(&self) -> &[String] {
+            &self.0
+        }
+
+        fn label(&self, index: usize) -> usize {
+            index
+        }
+
+        fn batch(&self, indices: &[usize]) -> Result<Input, Error> {
+            let segments = Segments::uniform(indices.len(), 4);
+            Ok(Input::Tokens(Tokens { ids: (0..segments.rows() as u32).collect(), segments }))
+        }
+    }
+
+    let base = Base::open(folder).unwrap();
+    let model = Model::open(&base).unwrap();
+    let (layout, examples) = (model.layout(), Two(["a", "b"].map(str::to_owned)));
+    let mut adapted = Adapted::new(&base, layout);
+    adapted.set_head(vec![0.01; 2 * layout.features()], vec![0.0; 2]);
+    let mut wanted = vec![false; layout.len()];
+    layout.tapped().for_each(|id| wanted[id.index()] = true);
+    let sizes: Vec<usize> = layout.tapped().map(|id| 4 * layout.layer(id).weight.elements()).collect();
+    let (all, largest) = (sizes.iter().sum::<usize>(), sizes.iter().copied().max().unwrap());
+
+    let workspace = Workspace::new(1);
+    let mut tape = Tape::new(&adapted, &wanted, &workspace);
+    let logits = model.logits(&mut tape, &examples.batch(&[0, 1]).unwrap()).unwrap();
+    let (_, gradient) = cross_entropy(&workspace, logits.values(), &[0, 1], 0.0);
+    let mut kept = Vec::new();
+    tape.backward(&logits, gradient, &mut |_, gradient| kept.push(gradient)).unwrap();
+    let together = workspace.peak_bytes();
+    drop((kept, logits));
+    workspace.release();
+    probe(&model, &adapted, &examples, &[vec![0, 1], vec![1, 0]], &workspace, &mut |_| true).unwrap();
+    let apart = workspace.peak_bytes();
+    println!(
+        "{}: gradients of {all} bytes, the largest {largest}: {together} together, {apart} apart",
+        folder.display()
+    );
+    assert!(together > all, "{together} bytes hold gradients of {all}");
+    assert!(apart < 2 * largest + all / 10, "{apart} bytes, and the largest gradient has {largest}");
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_probe_holds_one_gradient_at_a_time() {
+    let _alone = alone();
+    let folder = Weights::bert(LARGE, 1).folder(Dtype::F32);
+    probes_one_gradient_at_a_time(folder.path());
+    if let Some(folder) = minilm() {
+        probes_one_gradient_at_a_time(&folder);
+    }
+}
+
 /// A runtime over a small base with tasks loaded.
 fn small() -> (Runtime<Model>, Vec<Arc<Task>>, tempfile::TempDir) {
     let folder = Weights::bert(TINY, 1).folder(Dtype::F32);

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
 use taps::format::{Adapter, Encoding};
 use taps::runtime::LayerKind;
-use taps::train::{Error, Event, Method, Norms, Observer, Optimizer, Quiet, Select, Tuned};
+use taps::train::{Budget, Error, Event, Method, Norms, Observer, Optimizer, Quiet, Select, Tuned};
 use taps::{Base, Config, Examples, Model, Network, Runtime, fine_tune};
 
 const COUNT: usize = 200;
@@ -29,8 +29,8 @@ fn digits(count: usize) -> ImageSet {
 
 /// Without validation, so that the last epoch is what comes out, better or not.
 fn small() -> Config {
-    let (rate, head_rate, max_active_layers) = (3e-3, 3e-3, Some(3));
-    Config { epochs: 3, rate, head_rate, max_active_layers, validation: 0.0, threads: 1, ..Config::default() }
+    let (rate, head_rate, budget) = (3e-3, 3e-3, Budget::layers(3));
+    Config { epochs: 3, rate, head_rate, budget, validation: 0.0, threads: 1, ..Config::default() }
 }
 
 fn tune(config: &Config) -> Result<Tuned, Error> {
@@ -68,7 +68,7 @@ fn the_cap_holds_however_layers_are_chosen() {
 #[test]
 fn without_a_cap_the_penalty_decides() {
     let uncapped = |lambda| {
-        let config = Config { max_active_layers: None, lambda, score_rate: 1e-2, ..small() };
+        let config = Config { budget: Budget::default(), lambda, score_rate: 1e-2, ..small() };
         kinds(&tune(&config).unwrap()).1.len()
     };
     let (free, penalized) = (uncapped(0.0), uncapped(100.0));
@@ -79,7 +79,7 @@ fn without_a_cap_the_penalty_decides() {
 fn given_layers_are_the_ones_tuned() {
     let name = "vit.encoder.layer.2.attention";
     let config =
-        Config { select: Select::Given(vec![name.to_owned()]), max_active_layers: None, lambda: 0.0, ..small() };
+        Config { select: Select::Given(vec![name.to_owned()]), budget: Budget::default(), lambda: 0.0, ..small() };
     let (_, active) = kinds(&tune(&config).unwrap());
     assert!(!active.is_empty() && active.iter().all(|layer| layer.starts_with(name)), "{active:?}");
     let config = Config { select: Select::Given(vec!["vit.encoder.layer.2.att".to_owned()]), ..small() };

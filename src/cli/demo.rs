@@ -17,7 +17,7 @@ use crate::format::Encoding;
 use crate::kernels::Workspace;
 use crate::models::Model;
 use crate::runtime::{Examples, Network, Runtime, Task, evaluate, write_atomically};
-use crate::train::{Config, Norms, Tuned, fine_tune};
+use crate::train::{Budget, Config, Norms, Tuned, fine_tune};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -110,7 +110,7 @@ fn score(runtime: &Runtime<Model>, task: &Task, examples: &ImageSet, mode: Mode)
 /// Settings that suit a network of a few hundred thousand parameters.
 fn config(args: &Args, threads: usize) -> Config {
     Config {
-        max_active_layers: Some(args.max_active_layers),
+        budget: Budget::layers(args.max_active_layers),
         epochs: 14,
         rate: 3e-3,
         head_rate: 3e-3,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::text::percent;
+use super::text::{bytes, percent};
 use crate::runtime::Score;
 use crate::train::{Event, Observer, Phase};
 
@@ -77,6 +77,11 @@ impl Observer for Progress {
             Event::Selected { layers } => {
                 let chosen = layers.iter().filter(|worth| worth.chosen).count();
                 self.line(format!("chose {chosen} of {} layers", layers.len()));
+            }
+            Event::Planned { plan } => {
+                let (memory, adapter) = (&plan.memory, bytes(plan.adapter_bytes));
+                self.line(format!("will take {} of memory: {memory}", bytes(memory.total())));
+                self.line(format!("an adapter of up to {adapter}"));
             }
             Event::Epoch { epoch: 0, validation, .. } => {
                 self.line(format!("head alone: validation {}", accuracy(validation)));

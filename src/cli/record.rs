@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::planned::Planned;
 use super::progress::Progress;
 use super::{Error, inspect};
 use crate::format::Adapter;
@@ -54,6 +55,9 @@ pub(super) struct Record {
     /// Wall-clock time of the whole run.
     #[serde(default)]
     pub(super) seconds: Option<f64>,
+    /// What the run was reckoned to take, and what it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) plan: Option<Planned>,
     #[serde(default)]
     pub(super) curves: Curves,
 }
@@ -149,6 +153,7 @@ impl Record {
             validation_accuracy: accuracy(&tuned.validation),
             head_alone_accuracy: accuracy(&tuned.head_alone),
             seconds: Some(seconds),
+            plan: tuned.plan.as_ref().map(|plan| Planned::new(plan, tuned.memory)),
             curves,
             ..known
         }
@@ -254,7 +259,7 @@ impl Observer for Recorder {
                 Phase::Select => self.curves.select.push(*loss),
                 Phase::Tune | Phase::Joint => self.curves.tune.push(*loss),
             },
-            Event::Task { .. } | Event::Selected { .. } => {}
+            Event::Task { .. } | Event::Selected { .. } | Event::Planned { .. } => {}
             Event::Epoch { epoch, loss, validation, active, .. } => self.curves.epochs.push(Epoch {
                 epoch: *epoch as u64,
                 step: self.curves.tune.len() as u64,

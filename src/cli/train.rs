@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::image_args::{AugmentArgs, CacheArgs};
+use super::planned::Planned;
 use super::progress::{Progress, stop_on_ctrl_c};
 use super::record::{Record, Recorder};
 use super::session::{BaseArgs, ColumnArgs, Session};
@@ -125,6 +126,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "seconds_per_step": tuned.seconds_per_step,
         "stopped": tuned.stopped,
         "skipped": examples.skipped().len(),
+        "plan": tuned.plan.as_ref().map(|plan| Planned::new(plan, tuned.memory)),
         "record": record.map(|path| path.display().to_string()),
     }));
     Ok(())

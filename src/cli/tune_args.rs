@@ -1,9 +1,12 @@
 //! Options of a fine-tune.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
+use super::quantity;
 use crate::format::Encoding;
-use crate::train::{Config, Method, Norms, Optimizer, Patch, Select};
+use crate::train::{Budget, Config, Method, Norms, Optimizer, Patch, Select};
 
 /// What a task may change, and how it is tuned.
 #[derive(Args)]
@@ -21,8 +24,20 @@ pub(super) struct TuneArgs {
     #[arg(long, value_name = "K")]
     max_active_layers: Option<usize>,
     /// Bytes that deltas of layers may take in f32; layers that do not fit are passed over [default: any]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
     max_layer_bytes: Option<usize>,
+    /// Bytes of the adapter file, as 64k or 20M; layers are chosen so that it holds [default: any]
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
+    max_adapter_bytes: Option<usize>,
+    /// Bytes of memory beside the mapped base and the data, as 64M; layers are chosen so that it holds [default: any]
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
+    max_memory: Option<usize>,
+    /// Time for the run, in seconds or as 90s, 5m, 2h [default: any]
+    #[arg(long, value_name = "TIME", value_parser = quantity::time)]
+    max_time: Option<Duration>,
+    /// Steps of the optimizer in all [default: any]
+    #[arg(long, value_name = "N")]
+    max_steps: Option<usize>,
     /// How the layers that may change are chosen
     #[arg(long, value_enum, default_value_t = SelectArg::Probe)]
     select: SelectArg,
@@ -151,8 +166,15 @@ impl TuneArgs {
             },
             own_head: !self.no_head,
             optimizer: self.momentum.map_or(default.optimizer, |momentum| Optimizer::Sgd { momentum }),
-            max_active_layers: self.max_active_layers,
-            max_layer_bytes: self.max_layer_bytes,
+            budget: Budget {
+                max_active_layers: self.max_active_layers,
+                max_layer_bytes: self.max_layer_bytes,
+                max_adapter_bytes: self.max_adapter_bytes,
+                max_memory: self.max_memory,
+                max_time: self.max_time,
+                max_steps: self.max_steps,
+            },
+            encoding: self.encoding(),
             epochs: self.epochs.unwrap_or(default.epochs),
             batch: self.batch.unwrap_or(default.batch),
             rate: self.rate.unwrap_or(default.rate),

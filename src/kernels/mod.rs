@@ -26,7 +26,9 @@ mod parallel;
 mod patches;
 mod pool;
 mod pooling;
+mod scratch;
 mod segments;
+pub(crate) mod shelf;
 mod tensor;
 mod update;
 mod window_pool;
@@ -35,7 +37,9 @@ pub use activation::{gelu, gelu_grad};
 pub use attention::{Heads, attention, attention_grad};
 pub use batch_norm::{affine, batch_norm_batch_grad, batch_norm_fold, moments};
 pub use columns::{add_columns, columns, concat_columns, subsample_pad, subsample_pad_grad};
-pub use conv::{conv, conv_input_grad, conv_weight_grad};
+pub use conv::{
+    conv, conv_input_grad, conv_input_grad_scratch, conv_scratch, conv_weight_grad, conv_weight_grad_scratch,
+};
 pub use depthwise::{depthwise, depthwise_input_grad, depthwise_weight_grad};
 pub use embedding::{gather, scatter_add};
 pub use epilogue::{Activation, Epilogue};
@@ -48,6 +52,7 @@ pub use norm::{Normalized, layer_norm, layer_norm_affine_grad, layer_norm_grad, 
 pub use patches::patches;
 pub use pool::Workspace;
 pub use pooling::{first_rows, first_rows_grad, mean_rows, mean_rows_grad, prepend_row, prepend_row_grad};
+pub use scratch::{Scratch, depthwise_scratch, depthwise_weight_grad_scratch};
 pub use segments::Segments;
 pub use tensor::{Tensor, add_assign, dot, squared_norm};
 pub use update::{AdamStep, adamw, add_into, momentum};

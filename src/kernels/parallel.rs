@@ -21,12 +21,17 @@ pub(super) fn for_rows<T: Send>(
         return;
     }
     let rows = values.len() / cols;
-    let parts = workspace.threads().min(values.len() / SMALL).min(rows);
+    let parts = parts(workspace, values.len(), rows);
     if parts <= 1 {
         return body(0, values);
     }
     let rows_each = rows.div_ceil(parts);
     values.par_chunks_mut(rows_each * cols).enumerate().for_each(|(part, values)| body(part * rows_each, values));
+}
+
+/// Parts that pay off for `length` values in `rows`.
+pub(super) fn parts(workspace: &Workspace, length: usize, rows: usize) -> usize {
+    workspace.threads().min(length / SMALL).min(rows)
 }
 
 /// What `body(range, sums)` adds to `sums [rows, cols]` for ranges that together are `0..count`: each thread

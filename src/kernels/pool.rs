@@ -1,9 +1,10 @@
 //! Buffers that are used again, and the number of threads kernels may use.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Tensor;
+use super::shelf::{Served, Shelf};
 
 /// What kernels work with: a pool of buffers and a number of threads. Clones share the pool.
 ///
@@ -17,7 +18,10 @@ pub struct Workspace {
 
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>,
+    free: Mutex<Shelf<Vec<f32>>>,
+    /// Elements of all buffers, in use and free, and the most there have been.
+    held: AtomicUsize,
+    peak: AtomicUsize,
 }
 
 impl Workspace {
@@ -58,8 +62,26 @@ impl Workspace {
         copy
     }
 
+    /// Bytes of all buffers of the pool: those in use and the free ones it keeps.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<f32>() * self.pool.held.load(Relaxed)
+    }
+
+    /// The most that [`Workspace::held_bytes`] has been since it was last released.
+    pub fn peak_bytes(&self) -> usize {
+        size_of::<f32>() * self.pool.peak.load(Relaxed)
+    }
+
+    /// Frees the buffers that are not in use, for a phase whose buffers have other lengths, and begins
+    /// [`Workspace::peak_bytes`] anew.
+    pub fn release(&self) {
+        let free = std::mem::take(&mut *self.pool.free());
+        let held = self.pool.held.fetch_sub(free.elements(), Relaxed);
+        self.pool.peak.store(held - free.elements(), Relaxed);
+    }
+
     /// Whether `products` multiplications are worth more than one thread.
-    pub(super) fn splits(&self, products: usize) -> bool {
+    pub(crate) fn splits(&self, products: usize) -> bool {
         const SMALL: usize = 4 << 20;
         self.threads > 1 && products > SMALL
     }
@@ -78,39 +100,29 @@ impl Default for Workspace {
 }
 
 impl Pool {
-    /// The smallest free buffer of at least `length` elements that wastes less than half of itself.
-    ///
-    /// Where there is none, a somewhat smaller free one is given up for the new one: the pool never holds
-    /// more buffers of about one size than were in use at one time, whatever lengths come.
+    fn free(&self) -> MutexGuard<'_, Shelf<Vec<f32>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self, length: usize) -> Vec<f32> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = free.range(length..=length.saturating_mul(2)).next().map(|(&size, _)| size);
-        if let Some(buffer) = fitting.and_then(|size| pop(&mut free, size)) {
-            return buffer;
+        let served = self.free().take(length);
+        match served {
+            Served::Free(_, buffer) => buffer,
+            Served::New { length, given_up } => {
+                let given_up = given_up.map_or(0, |(length, _)| length);
+                let before = self.held.fetch_add(length, Relaxed);
+                self.held.fetch_sub(given_up, Relaxed);
+                self.peak.fetch_max((before + length).saturating_sub(given_up), Relaxed);
+                vec![0.0; length]
+            }
         }
-        let smaller = free.range(length / 2..length).next_back().map(|(&size, _)| size);
-        let given_up = smaller.and_then(|size| pop(&mut free, size));
-        drop(free);
-        drop(given_up);
-        // Some room above what is asked for, so that slightly longer ones fit later.
-        vec![0.0; length + length / 16]
     }
 
     pub(super) fn give(&self, buffer: Vec<f32>) {
         if !buffer.is_empty() {
-            self.free.lock().unwrap_or_else(PoisonError::into_inner).entry(buffer.len()).or_default().push(buffer);
+            self.free().give(buffer.len(), buffer);
         }
     }
-}
-
-/// Takes one buffer of `size` elements.
-fn pop(free: &mut BTreeMap<usize, Vec<Vec<f32>>>, size: usize) -> Option<Vec<f32>> {
-    let buffers = free.get_mut(&size)?;
-    let buffer = buffers.pop();
-    if buffers.is_empty() {
-        free.remove(&size);
-    }
-    buffer
 }
 
 #[cfg(test)]
@@ -138,7 +150,20 @@ mod tests {
             let (first, second) = (workspace.tensor(rows, 10), workspace.tensor(rows, 10));
             drop((first, second));
         }
-        let held: usize = workspace.pool.free.lock().unwrap().values().map(Vec::len).sum();
-        assert_eq!(held, 2);
+        assert_eq!(workspace.pool.free().len(), 2);
+        assert_eq!(workspace.held_bytes(), 4 * workspace.pool.free().elements());
+    }
+
+    #[test]
+    fn what_is_held_is_counted() {
+        let workspace = Workspace::new(1);
+        let (first, second) = (workspace.tensor(16, 1), workspace.tensor(160, 1));
+        assert_eq!((workspace.held_bytes(), workspace.peak_bytes()), (4 * 187, 4 * 187));
+        drop(first);
+        workspace.release();
+        assert_eq!((workspace.held_bytes(), workspace.peak_bytes()), (4 * 170, 4 * 170));
+        drop((second, workspace.tensor(160, 2)));
+        workspace.release();
+        assert_eq!((workspace.held_bytes(), workspace.peak_bytes()), (0, 0));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::kernels::{self, Heads, Interpolation, Segments};
+use crate::kernels::{Heads, Interpolation, Segments};
 use crate::runtime::{self, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops};
 
 /// A vision transformer for image classification.
@@ -175,10 +175,8 @@ impl Network for Vit {
 
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
         let images = self.input.images(input)?;
-        let shape = [images.batch, images.channels, images.height, images.width];
-        let patches = kernels::patches(ops.workspace(), &images.pixels, shape, self.patch);
-        let mut each = patches.rows() / images.batch.max(1);
-        let x = ops.constant(patches);
+        let mut each = (images.height / self.patch) * (images.width / self.patch);
+        let x = ops.patches(images, self.patch);
         let mut h = ops.linear(&x, self.projection)?;
         for &token in &self.tokens {
             h = ops.prepend(&h, token, &Segments::uniform(images.batch, each))?;

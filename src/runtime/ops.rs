@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{BatchNorm, ConvNorm, Error, LayerId};
-use crate::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
+use super::{BatchNorm, ConvNorm, Error, Images, LayerId};
+use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
 
 /// The operations a network is made of. [`super::Eval`] computes them; the trainer's tape computes and
 /// records them for the backward pass.
@@ -20,6 +20,14 @@ pub trait Ops {
 
     /// An input that needs no gradient.
     fn constant(&mut self, tensor: Tensor) -> Self::Value;
+
+    /// Patches of `size` by `size` pixels as an input that needs no gradient:
+    /// `[images * patches, channels * size * size]`.
+    fn patches(&mut self, images: &Images, size: usize) -> Self::Value {
+        let shape = [images.batch, images.channels, images.height, images.width];
+        let rows = kernels::patches(self.workspace(), &images.pixels, shape, size);
+        self.constant(rows)
+    }
 
     /// Rows `indices` of the table `layer`: `[indices, features]`, added to `onto` where given.
     ///

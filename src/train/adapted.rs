@@ -18,6 +18,7 @@ pub struct Adapted {
     own: Vec<Option<OwnLayer>>,
     wanted: Vec<bool>,
     tapped: usize,
+    highest: usize,
 }
 
 /// Settings of one update.
@@ -50,6 +51,7 @@ impl Adapted {
             wanted: vec![false; layout.len()],
             tapped: layout.tapped().count(),
             layout: layout.clone(),
+            highest: 0,
         }
     }
 
@@ -195,6 +197,15 @@ impl Adapted {
         merge(&mut self.own, workspace, |id, part| ground.param(id, part));
     }
 
+    /// The most bytes that deltas, merged weights and optimizer states have had.
+    pub fn own_bytes(&self) -> usize {
+        self.highest.max(self.bytes())
+    }
+
+    fn bytes(&self) -> usize {
+        self.own.iter().flatten().map(OwnLayer::bytes).sum()
+    }
+
     fn follow_gradients(&mut self, workspace: &Workspace, step: Step) {
         let open = |own: &&OwnLayer| own.is_open();
         let norm = self.own.iter().flatten().filter(open).map(OwnLayer::squared_gradient).sum::<f32>().sqrt();
@@ -222,6 +233,7 @@ impl Adapted {
                 step.optimizer.update(workspace, std::slice::from_mut(score), &[gradient], state, update);
             }
         }
+        self.highest = self.own_bytes();
     }
 
     /// The merged values, head or statistics that the task has of its own and uses.

@@ -31,8 +31,18 @@ pub fn split(examples: &dyn Examples, validation: f32, random: &mut ChaCha8Rng) 
 /// The examples in a new order, cut into batches of `size`; a last one of a single example joins the one
 /// before it.
 pub fn batches(indices: &[usize], size: usize, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+    cut(&shuffled(indices, random), size)
+}
+
+/// The examples in a new order.
+pub(super) fn shuffled(indices: &[usize], random: &mut ChaCha8Rng) -> Vec<usize> {
     let mut order = indices.to_vec();
     order.shuffle(random);
+    order
+}
+
+/// Examples cut into batches as [`batches`] does.
+pub(super) fn cut(order: &[usize], size: usize) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
     if size > 1
         && batches.len() > 1

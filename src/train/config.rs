@@ -1,6 +1,7 @@
 //! Settings of a fine-tune.
 
-use super::{Error, Optimizer};
+use super::{Budget, Error, Optimizer};
+use crate::format::Encoding;
 use crate::runtime::Layout;
 
 /// What a task may change.
@@ -84,11 +85,10 @@ impl Norms {
 pub struct Config {
     /// What the task may change.
     pub method: Method,
-    /// Hard cap on active layers; `None` for no cap.
-    pub max_active_layers: Option<usize>,
-    /// Bytes that the deltas of active layers may take in f32; `None` for any. Layers that do not fit are
-    /// passed over.
-    pub max_layer_bytes: Option<usize>,
+    /// What the run may take.
+    pub budget: Budget,
+    /// How the weights of active layers will be stored, which decides what an adapter takes.
+    pub encoding: Encoding,
     /// How the candidates are chosen.
     pub select: Select,
     /// Epochs with a gate on every layer, with [`Select::Scores`].
@@ -149,8 +149,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             method: Method::Taps,
-            max_active_layers: None,
-            max_layer_bytes: None,
+            budget: Budget::default(),
+            encoding: Encoding::F32,
             select: Select::Probe,
             select_epochs: 1,
             probe_batches: 20,
@@ -210,8 +210,7 @@ impl Config {
 
     /// Whether layers are tuned without gates: where a cap or another choice has decided for them already.
     pub(super) fn is_decided(&self) -> bool {
-        let limited = self.max_active_layers.is_some() || self.max_layer_bytes.is_some();
-        limited || matches!(self.select, Select::Last | Select::Random)
+        self.budget.limits_layers() || matches!(self.select, Select::Last | Select::Random)
     }
 
     /// Checks every setting.

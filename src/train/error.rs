@@ -1,5 +1,6 @@
 //! Why a fine-tune could not be done.
 
+use super::budget::Bytes;
 use crate::{base, format, runtime};
 
 /// Why a fine-tune could not be done.
@@ -27,6 +28,9 @@ pub enum Error {
 
     #[error("the loss is not a number in step {step}: try a lower learning rate than {rate}")]
     Diverged { step: u32, rate: f32 },
+
+    #[error("a budget of {asked} for {of} cannot be met: {what} takes {least}; {advice} would take less")]
+    Budget { of: &'static str, asked: Bytes, least: Bytes, what: String, advice: &'static str },
 
     #[error("stopped before there was an adapter to keep")]
     Stopped,

@@ -18,6 +18,12 @@ pub(super) struct Head {
     pub(super) bias: Vec<f32>,
 }
 
+impl Head {
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<f32>() * (self.weight.len() + self.bias.len())
+    }
+}
+
 /// Features of examples, `[examples, features]`, and their labels.
 pub(super) struct Features {
     values: Tensor,
@@ -25,19 +31,19 @@ pub(super) struct Features {
 }
 
 impl Features {
-    /// Computes the features of the examples `indices`, in that order; `progress` says whether to go on.
+    /// Computes the features of the examples `indices`, in that order and `batch` at once; `progress` says whether to go on.
     pub(super) fn compute(
         network: &impl Network,
         weights: &impl Weights,
         examples: &dyn Examples,
         indices: &[usize],
+        batch: usize,
         workspace: &Workspace,
         progress: &mut dyn FnMut() -> bool,
     ) -> Result<Self, Error> {
-        const BATCH: usize = 32;
         let cols = network.layout().features();
         let mut values = workspace.tensor(indices.len(), cols);
-        for (chunk, out) in indices.chunks(BATCH).zip(values.chunks_mut(BATCH * cols)) {
+        for (chunk, out) in indices.chunks(batch).zip(values.chunks_mut(batch * cols)) {
             let features = network.features(&mut Eval::new(weights, workspace), &examples.batch(chunk)?)?;
             out.copy_from_slice(&features);
             if !progress() {

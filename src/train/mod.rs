@@ -3,12 +3,14 @@
 //! - A frozen layer never gets a weight gradient or an optimizer state, nor is its input kept for one.
 //! - The backward pass stops at the earliest layer that still needs a gradient.
 //! - The base is read in place; only chosen layers have a delta and a merged weight.
+//! - What a run takes is told beforehand from shapes, by the network's own code.
 //! - One thread and one seed give the same bytes.
 
 mod adapted;
 mod backward;
 mod bake;
 mod batches;
+mod budget;
 mod config;
 mod data;
 mod error;
@@ -16,8 +18,10 @@ mod gate;
 mod head;
 mod images;
 mod joint;
+mod knapsack;
 mod optimizer;
 mod own;
+mod plan;
 mod progress;
 mod schedule;
 mod select;
@@ -30,12 +34,14 @@ pub use adapted::{Adapted, Step};
 pub use backward::LayerGrad;
 pub use bake::bake;
 pub use batches::{batches, split};
+pub use budget::{Budget, Bytes};
 pub use config::{Config, Method, Norms, Patch, Select};
 pub use data::Data;
 pub use error::Error;
 pub use gate::Gate;
 pub use joint::{Form, Joint, JointConfig, JointTask, JointTuned, train_joint};
 pub use optimizer::Optimizer;
+pub use plan::{Memory, Plan, plan_step};
 pub use progress::{Event, Observer, Phase, Quiet};
 pub use select::{Worth, probe};
 pub use tape::{Moments, Recorded, Tape};

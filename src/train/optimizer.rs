@@ -32,6 +32,13 @@ pub(super) struct Update {
     pub(super) step: u32,
 }
 
+impl State {
+    /// Values that it has.
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.second.len()
+    }
+}
+
 impl Optimizer {
     pub(super) fn update(
         &self,

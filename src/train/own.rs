@@ -41,6 +41,14 @@ impl OwnLayer {
         self.params().map(|param| param.gradient.as_ref().map_or(0.0, |gradient| dot(gradient, &param.values))).sum()
     }
 
+    /// Bytes of all that it owns but gradients.
+    pub(super) fn bytes(&self) -> usize {
+        let params: usize =
+            self.params().map(|param| param.values.len() + param.merged.len() + param.state.len()).sum();
+        let statistics: usize = self.statistics.iter().flatten().map(Vec::len).sum();
+        size_of::<f32>() * (params + statistics)
+    }
+
     pub(super) fn squared_gradient(&self) -> f32 {
         self.params().map(|param| param.gradient.as_ref().map_or(0.0, |gradient| squared_norm(gradient))).sum()
     }

@@ -1,6 +1,6 @@
 //! What a fine-tune tells while it runs, and how it is asked to stop.
 
-use super::Worth;
+use super::{Plan, Worth};
 use crate::runtime::Score;
 
 /// A part of a fine-tune.
@@ -41,6 +41,11 @@ pub enum Event<'a> {
     Selected {
         /// One for each tapped layer.
         layers: &'a [Worth],
+    },
+    /// What the run will take was reckoned; its layers are chosen.
+    Planned {
+        /// What it will take.
+        plan: &'a Plan,
     },
     /// An epoch was done.
     Epoch {

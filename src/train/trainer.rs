@@ -12,6 +12,7 @@ use super::data::Data;
 use super::error::Error;
 use super::gate::Gate;
 use super::head::{Features, Head, fit};
+use super::plan::{Plan, Planner, Sizes};
 use super::progress::{Event, Observer, Phase};
 use super::select::{self, Worth};
 use super::tuned::{Tuned, TunedLayer};
@@ -51,6 +52,10 @@ pub(super) struct Run<'a, N> {
     /// Time spent in steps.
     pub(super) stepping: Duration,
     pub(super) stopped: bool,
+    /// Examples that are computed at once.
+    sizes: Sizes,
+    /// The most bytes that pool and task have had in a phase that has ended.
+    memory: usize,
 }
 
 /// The best state so far.
@@ -78,13 +83,35 @@ impl<'a, N: Network> Run<'a, N> {
         };
         let workspace = Workspace::new(config.threads);
         let (steps, stepping, stopped) = (0, Duration::ZERO, false);
-        Self { base, network, data, config, train, validation, workspace, random, steps, stepping, stopped }
+        let (sizes, memory) = (Sizes::new(config), 0);
+        Self {
+            base,
+            network,
+            data,
+            config,
+            train,
+            validation,
+            workspace,
+            random,
+            steps,
+            stepping,
+            stopped,
+            sizes,
+            memory,
+        }
     }
 }
 
 impl<N: Network> Run<'_, N> {
     fn all(&mut self, observer: &mut dyn Observer) -> Result<Tuned, Error> {
         let layout = self.network.layout();
+        let parts = [self.train.as_slice(), &self.validation];
+        let planner = Planner::new(self.base, self.network, self.data, self.config, parts, self.random.clone())?;
+        self.sizes = planner.sizes;
+        let mut plan = None;
+        if self.config.method == Method::Head {
+            plan = Some(self.planned(&planner, &[], observer)?);
+        }
         let Heads { alone, head_alone, warm } = self.heads(observer)?;
         let mut best =
             Best { layers: TunedLayer::snapshot(&self.with_head(alone.as_ref()), layout), score: head_alone, epoch: 0 };
@@ -101,15 +128,21 @@ impl<N: Network> Run<'_, N> {
         let mut seconds_per_step = 0.0;
         if self.config.method != Method::Head && !self.stopped {
             if self.config.method == Method::Taps {
-                worth = self.select(warm.as_ref(), &adapted, observer)?;
+                worth = self.select(warm.as_ref(), &adapted, &planner, observer)?;
                 observer.event(&Event::Selected { layers: &worth });
             }
             if !self.stopped {
+                plan = Some(self.planned(&planner, &worth, observer)?);
+                drop(planner);
                 self.open(&mut adapted, &worth);
                 let before = (self.stepping, self.steps);
                 self.tune(&mut adapted, &mut best, observer)?;
                 let (time, steps) = (self.stepping - before.0, self.steps - before.1);
                 seconds_per_step = time.as_secs_f64() / f64::from(steps.max(1));
+                let kept: usize = best.layers.iter().map(TunedLayer::bytes).sum();
+                let heads = [&alone, &warm].into_iter().flatten().map(Head::bytes).sum::<usize>();
+                // A better epoch is copied before the one before it is let go of.
+                self.end_phase(adapted.own_bytes() + kept * best.epoch.clamp(1, 2) + heads);
             }
         }
         let mut summary = Tuned::summarize(self.config, layout, &best.layers, self.train.len());
@@ -126,6 +159,8 @@ impl<N: Network> Run<'_, N> {
             steps: self.steps,
             seconds_per_step,
             worth,
+            memory: self.memory + plan.as_ref().map_or(0, |plan| plan.memory.batch),
+            plan,
             stopped: self.stopped,
         })
     }
@@ -136,7 +171,8 @@ impl<N: Network> Run<'_, N> {
             let head_alone = self.validate(&Adapted::new(self.base, self.network.layout()))?;
             return Ok(Heads { alone: None, head_alone, warm: None });
         }
-        let forward = self.train.len().div_ceil(32) + self.validation.len().div_ceil(32);
+        let forward =
+            self.train.len().div_ceil(self.sizes.features) + self.validation.len().div_ceil(self.sizes.features);
         observer.event(&Event::Begin { phase: Phase::Head, steps: forward + config.head_epochs + config.warm_epochs });
         let bare = Adapted::new(self.base, self.network.layout());
         let mut features = |examples: &dyn Examples, indices: &[usize]| {
@@ -144,7 +180,15 @@ impl<N: Network> Run<'_, N> {
                 observer.event(&Event::Step { loss: f32::NAN });
                 !observer.stop()
             };
-            Features::compute(self.network, &bare, examples, indices, &self.workspace, &mut progress)
+            Features::compute(
+                self.network,
+                &bare,
+                examples,
+                indices,
+                self.sizes.features,
+                &self.workspace,
+                &mut progress,
+            )
         };
         let held = self.data.validation.unwrap_or(self.data.train);
         let (train, validation) = (features(self.data.train, &self.train)?, features(held, &self.validation)?);
@@ -153,14 +197,16 @@ impl<N: Network> Run<'_, N> {
         let (warm, _) = fit(&train, &validation, config.warm_epochs, config, random, workspace, observer);
         let (alone, head_alone) = fit(&train, &validation, config.head_epochs, config, random, workspace, observer);
         self.stopped = observer.stop();
+        drop((train, validation));
+        // Weight and bias six times: two fitted heads, one being fitted, its two states, and the best so far.
+        self.end_phase(6 * alone.bytes());
         Ok(Heads { alone: Some(alone), head_alone, warm: Some(warm) })
     }
 
     /// How well what is being trained does on the validation examples.
     pub(super) fn validate(&self, weights: &impl Weights) -> Result<Score, Error> {
-        const BATCH: usize = 64;
         let held = self.data.validation.unwrap_or(self.data.train);
-        Ok(evaluate(self.network, weights, held, &self.validation, BATCH, &self.workspace)?)
+        Ok(evaluate(self.network, weights, held, &self.validation, self.sizes.validation, &self.workspace)?)
     }
 
     pub(super) fn with_head(&self, head: Option<&Head>) -> Adapted {
@@ -180,16 +226,18 @@ impl<N: Network> Run<'_, N> {
         &mut self,
         head: Option<&Head>,
         bare: &Adapted,
+        planner: &Planner<'_, N>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Worth>, Error> {
         let layout = self.network.layout();
+        let mut own = 2 * bare.own_bytes();
         let mut worth = match &self.config.select {
             Select::Given(names) => select::given(self.network, names)?,
             Select::Last => select::last(layout),
             Select::Random => select::random(layout, &mut self.random),
             Select::Probe => {
-                let mut order = batches(&self.train, self.config.batch, &mut self.random);
-                order.truncate(self.config.probe_batches);
+                let mut order = batches(&self.train, self.sizes.probe, &mut self.random);
+                order.truncate(self.config.probe_batches * self.config.batch.div_ceil(self.sizes.probe));
                 observer.event(&Event::Begin { phase: Phase::Select, steps: order.len() });
                 let mut progress = |loss| {
                     observer.event(&Event::Step { loss });
@@ -204,16 +252,34 @@ impl<N: Network> Run<'_, N> {
                 }
                 self.own_norms(&mut adapted);
                 self.run_scores(&mut adapted, observer)?;
+                own += adapted.own_bytes();
                 select::scores(self.network, &adapted)
             }
         };
         if !matches!(self.config.select, Select::Given(_)) {
-            let cap = self.config.max_active_layers.unwrap_or(usize::MAX);
-            let budget = self.config.max_layer_bytes.unwrap_or(usize::MAX);
-            select::choose(layout, &mut worth, cap, budget);
+            let budget = &self.config.budget;
+            let (cap, bytes) = (budget.max_active_layers, budget.max_layer_bytes);
+            match budget.weighs() {
+                true => planner.choose(&mut worth)?,
+                false => select::choose(layout, &mut worth, cap.unwrap_or(usize::MAX), bytes.unwrap_or(usize::MAX)),
+            }
         }
         self.stopped = observer.stop();
+        self.end_phase(own);
         Ok(worth)
+    }
+
+    /// Tells what the run will take, now that its layers are known.
+    fn planned(&self, planner: &Planner<'_, N>, worth: &[Worth], observer: &mut dyn Observer) -> Result<Plan, Error> {
+        let plan = planner.chosen(worth)?;
+        observer.event(&Event::Planned { plan: &plan });
+        Ok(plan)
+    }
+
+    /// Counts what a phase has taken, `own` bytes beside the pool, and frees the buffers that it leaves.
+    fn end_phase(&mut self, own: usize) {
+        self.memory = self.memory.max(self.workspace.peak_bytes() + own);
+        self.workspace.release();
     }
 
     pub(super) fn own_norms(&self, adapted: &mut Adapted) {

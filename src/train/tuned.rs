@@ -3,9 +3,10 @@
 use super::adapted::Adapted;
 use super::config::Config;
 use super::error::Error;
+use super::plan::Plan;
 use super::select::Worth;
 use crate::base::Base;
-use crate::format::{Draft, Encoding, Role, Shape, Summary, TensorDraft};
+use crate::format::{Digest, Draft, Encoding, Role, Shape, Summary, TensorDraft};
 use crate::runtime::{Layer, LayerId, LayerKind, Layout, Network, Part, Score};
 
 /// A tuned task, from its best epoch.
@@ -26,6 +27,10 @@ pub struct Tuned {
     pub seconds_per_step: f64,
     /// What each tapped layer was found worth; empty where none was chosen by worth.
     pub worth: Vec<Worth>,
+    /// What the run was planned to take; none where its task was trained together with others.
+    pub plan: Option<Plan>,
+    /// Bytes of memory that the run has taken of its own, at its highest; see [`Memory`](super::Memory).
+    pub memory: usize,
     /// Whether the run was asked to stop before its end.
     pub stopped: bool,
 }
@@ -38,6 +43,11 @@ pub(super) struct TunedLayer {
 }
 
 impl TunedLayer {
+    /// Bytes of its values.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<f32>() * self.parts.iter().map(|(_, values)| values.len()).sum::<usize>()
+    }
+
     /// Everything of the task's own that is in use.
     pub(super) fn snapshot(adapted: &Adapted, layout: &Layout) -> Vec<Self> {
         let used = layout.layers().filter(|&(id, _)| adapted.is_active(id));
@@ -91,7 +101,8 @@ impl Tuned {
                     Part::Weight if layer.kind.is_tapped() => encoding,
                     _ => Encoding::F32,
                 };
-                tensors.push(self.tensor(base, layer, *part, values, encoding)?);
+                let digest = layer.param(*part).and_then(|param| param.tensor).map(|id| base.digest(id));
+                tensors.push(draft_tensor(layer, *part, values, encoding, self.labels.len(), digest)?);
             }
         }
         tensors.sort_by(|a, b| a.name.cmp(b.name));
@@ -110,28 +121,28 @@ impl Tuned {
         draft.encode(&mut bytes)?;
         Ok(bytes)
     }
+}
 
-    fn tensor<'a>(
-        &'a self,
-        base: &Base,
-        layer: &'a Layer,
-        part: Part,
-        values: &'a [f32],
-        encoding: Encoding,
-    ) -> Result<TensorDraft<'a>, Error> {
-        let param = layer.param(part).unwrap_or(&layer.weight);
-        let mut dims: Vec<u32> = param.shape.iter().map(|&size| size as u32).collect();
-        let role = match part {
-            Part::Mean | Part::Variance => Role::Statistics,
-            _ if layer.kind == LayerKind::Head => Role::Replacement,
-            _ => Role::Delta,
-        };
-        if let (Role::Replacement, Some(classes)) = (role, dims.first_mut()) {
-            *classes = self.labels.len() as u32;
-        }
-        let base = param.tensor.map(|id| base.digest(id));
-        Ok(TensorDraft { name: &param.name, role, encoding, shape: Shape::new(&dims)?, base, values })
+/// One tensor of an adapter; `classes` are those of the task's head, `digest` that of the base tensor it belongs to.
+pub(super) fn draft_tensor<'a>(
+    layer: &'a Layer,
+    part: Part,
+    values: &'a [f32],
+    encoding: Encoding,
+    classes: usize,
+    digest: Option<Digest>,
+) -> Result<TensorDraft<'a>, Error> {
+    let param = layer.param(part).unwrap_or(&layer.weight);
+    let mut dims: Vec<u32> = param.shape.iter().map(|&size| size as u32).collect();
+    let role = match part {
+        Part::Mean | Part::Variance => Role::Statistics,
+        _ if layer.kind == LayerKind::Head => Role::Replacement,
+        _ => Role::Delta,
+    };
+    if let (Role::Replacement, Some(first)) = (role, dims.first_mut()) {
+        *first = classes as u32;
     }
+    Ok(TensorDraft { name: &param.name, role, encoding, shape: Shape::new(&dims)?, base: digest, values })
 }
 
 impl Tuned {
@@ -140,7 +151,7 @@ impl Tuned {
         Summary {
             lambda: config.lambda,
             tau: config.threshold,
-            max_active_layers: config.max_active_layers.map(|cap| cap as u32),
+            max_active_layers: config.budget.max_active_layers.map(|cap| cap as u32),
             active_layers: active as u32,
             layers: layout.tapped().count() as u32,
             steps: 0,

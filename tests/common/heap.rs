@@ -9,13 +9,14 @@ pub struct Counting;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
+static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
 fn enter(size: usize) {
-    LIVE.fetch_add(size, Relaxed);
+    HIGHEST.fetch_max(LIVE.fetch_add(size, Relaxed) + size, Relaxed);
     LARGEST.fetch_max(size, Relaxed);
     CALLS.set(CALLS.get() + 1);
 }
@@ -63,6 +64,14 @@ pub fn largest(work: impl FnOnce()) -> usize {
     LARGEST.store(0, Relaxed);
     work();
     LARGEST.load(Relaxed)
+}
+
+/// By how many bytes what is live grew at most while `work` ran, of all threads.
+pub fn growth(work: impl FnOnce()) -> usize {
+    let before = live();
+    HIGHEST.store(before, Relaxed);
+    work();
+    HIGHEST.load(Relaxed) - before
 }
 
 /// Calls to the allocator, to free included, by this thread while `work` ran.

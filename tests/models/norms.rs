@@ -4,7 +4,7 @@ use taps::base::Base;
 use taps::format::{Adapter, Encoding, Role};
 use taps::models::{Model, Options};
 use taps::runtime::{Error, Examples, Images, Input, LayerKind, Network, Part, Runtime, Task, Weights};
-use taps::train::{Config, Method, Norms, Patch, Quiet, Tuned, fine_tune};
+use taps::train::{Budget, Config, Method, Norms, Patch, Quiet, Tuned, fine_tune};
 
 use crate::common::adapter::AdapterFile;
 use crate::common::{Golden, folder};
@@ -78,7 +78,7 @@ fn entries(base: &Base, model: &Model, tuned: &Tuned) -> Vec<(LayerKind, Part, R
 fn what_a_task_owns_of_its_norms_is_what_was_asked_for() {
     let owned = |norms| {
         let (base, model, tuned) =
-            tune("resnet_basic", Config { max_active_layers: Some(1), norms, ..Config::default() });
+            tune("resnet_basic", Config { budget: Budget::layers(1), norms, ..Config::default() });
         let found = entries(&base, &model, &tuned);
         let count = |kind, role| found.iter().filter(|&&(k, _, r)| (k, r) == (kind, role)).count();
         assert_eq!(count(LayerKind::Linear, Role::Delta), 1);
@@ -96,7 +96,7 @@ fn what_a_task_owns_of_its_norms_is_what_was_asked_for() {
 #[test]
 fn statistics_of_a_task_follow_its_data_and_are_used_when_it_predicts() {
     let config =
-        Config { max_active_layers: Some(1), norms: Norms::Statistics, momentum: 0.3, epochs: 8, ..Config::default() };
+        Config { budget: Budget::layers(1), norms: Norms::Statistics, momentum: 0.3, epochs: 8, ..Config::default() };
     let (base, model, tuned) = tune("resnet_basic", config);
     let bytes = tuned.adapter(&base, &model, "t", Encoding::F32).unwrap();
     let runtime = Runtime::new(base, model).with_threads(1);

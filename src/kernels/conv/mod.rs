@@ -6,6 +6,7 @@
 //! the stride, with the weights turned around.
 
 mod pack;
+mod scratch;
 mod strip;
 mod tile;
 mod weight_grad;
@@ -16,6 +17,7 @@ use super::{Epilogue, Grid, Tensor, Window, Workspace, linear_input_grad};
 use pack::Panels;
 use strip::Strips;
 
+pub use scratch::{conv_input_grad_scratch, conv_scratch, conv_weight_grad_scratch};
 pub use weight_grad::conv_weight_grad;
 
 /// Convolution of `x [grid.rows(), in]` with `weight [out, in, height, width]` of the window's size, and what

@@ -5,6 +5,13 @@ use crate::kernels::{Tensor, Workspace};
 /// Output channels of a panel: a whole number of vector registers on every machine.
 pub(super) const PANEL: usize = 32;
 
+const CACHE_LINE: usize = 64;
+
+/// Values of the buffer for panels of `outputs` channels, each a sum of `depth` products.
+pub(super) fn packed_len(outputs: usize, depth: usize) -> usize {
+    outputs.next_multiple_of(PANEL) * depth + CACHE_LINE / 4
+}
+
 /// Weights as `[panels, height, width * in, PANEL]`, the last panel filled up with zeros.
 pub(super) struct Panels {
     values: Tensor,
@@ -65,9 +72,8 @@ impl Panels {
         size: [usize; 2],
         fill: impl Fn(usize, std::ops::Range<usize>, &mut [f32]),
     ) -> Self {
-        const CACHE_LINE: usize = 64;
         let length = outputs.next_multiple_of(PANEL) * depth;
-        let mut values = workspace.tensor(1, length + CACHE_LINE / 4);
+        let mut values = workspace.tensor(1, packed_len(outputs, depth));
         let start = values.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE / 4);
         let packed = &mut values[start..][..length];
         if !outputs.is_multiple_of(PANEL) {

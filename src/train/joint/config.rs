@@ -78,7 +78,17 @@ impl JointConfig {
                 "none, since a patch has no such layers",
             ),
         ];
-        match checks.into_iter().find(|check| !check.1) {
+        let apart = own || tune.budget.max_adapter_bytes.is_none();
+        let mut checks = checks.into_iter().chain([
+            (
+                "memory",
+                tune.budget.max_memory.is_none(),
+                "limited".to_owned(),
+                "without limit where tasks train together",
+            ),
+            ("adapter size", apart, "limited".to_owned(), "without limit, but for form shared"),
+        ]);
+        match checks.find(|check| !check.1) {
             Some((name, _, found, expected)) => Err(Error::Setting { name, found, expected }),
             None => Ok(()),
         }
@@ -86,7 +96,7 @@ impl JointConfig {
 
     /// Whether the layers that a task may have of its own are limited.
     pub(super) fn is_capped(&self) -> bool {
-        self.tune.max_active_layers.is_some() || self.tune.max_layer_bytes.is_some()
+        self.tune.budget.limits_layers()
     }
 
     /// Settings while tasks are trained together.

@@ -98,7 +98,7 @@ impl<'a, N: Network> Member<'a, N> {
     /// Keeps the layers with the highest scores for good, as far as the limits allow, and frees the others.
     pub(super) fn choose(&mut self) {
         let (layout, config) = (self.run.network.layout(), self.run.config);
-        let (cap, budget) = (config.max_active_layers, config.max_layer_bytes);
+        let (cap, budget) = (config.budget.max_active_layers, config.budget.max_layer_bytes);
         let mut worth = select::scores(self.run.network, &self.own);
         select::choose(layout, &mut worth, cap.unwrap_or(usize::MAX), budget.unwrap_or(usize::MAX));
         let chosen = |id: LayerId| worth.iter().any(|worth| worth.layer == id && worth.chosen);
@@ -146,6 +146,8 @@ impl<'a, N: Network> Member<'a, N> {
             steps: run.steps,
             seconds_per_step: seconds,
             worth: kept.worth,
+            plan: None,
+            memory: 0,
             stopped,
         }
     }

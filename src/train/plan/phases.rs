@@ -1,0 +1,124 @@
+//! What each phase of a run takes: the head, the choice of layers, and tuning.
+
+use super::ledger::Ledger;
+use super::outline::Outline;
+use super::planner::Planner;
+use super::{Memory, step};
+use crate::runtime::Network;
+use crate::train::Error;
+use crate::train::batches::cut;
+
+/// Batches that are gone through for an answer that will be used.
+pub(super) const ALL: usize = 1024;
+
+/// The same for one of many answers that are compared.
+pub(super) const FEW: usize = 8;
+
+impl<N: Network> Planner<'_, N> {
+    /// Counts the heads that a run keeps, and what the head alone has as the best so far.
+    fn own_heads(&self, ledger: &Ledger) {
+        let head = self.classes().map_or(0, |_| size_of::<f32>() * self.bare().delta(self.layout().head()));
+        ledger.own(|own| {
+            own.deltas += 2 * head;
+            own.best += head;
+        });
+    }
+
+    /// The features of all examples, computed `size` at once, and the head fitted to them.
+    pub(super) fn head(&self, size: usize) -> Result<Memory, Error> {
+        let (ledger, bare) = (Ledger::default(), self.bare());
+        let Some(classes) = self.classes() else { return self.validate(&ledger, &bare, size).map(|()| ledger.peak()) };
+        let features = self.layout().features();
+        let mut all = Vec::new();
+        for (examples, indices) in [(self.data.train, &self.train), (self.held(), &self.validation)] {
+            all.push(step::all_features(&ledger, indices.len(), features));
+            let chunks = indices.chunks(size).map(<[usize]>::to_vec).collect();
+            for batch in self.shape.telling(examples, chunks, ALL) {
+                let input = self.shape.batch(examples, &batch)?;
+                step::features(&ledger, &self.workspace, self.network, &bare, &input)?;
+            }
+        }
+        let head = size_of::<f32>() * bare.delta(self.layout().head());
+        // The head being fitted, the best so far, a candidate, and the one fitted before.
+        ledger.own(|own| (own.deltas, own.states) = (4 * head, 2 * head));
+        step::fit(&ledger, classes, features, [self.train.len(), self.validation.len()], 64);
+        Ok(ledger.peak())
+    }
+
+    /// Gradients of every tapped layer, of `size` examples at once.
+    pub(super) fn probe(&self, size: usize) -> Result<Memory, Error> {
+        let (ledger, mut bare) = (Ledger::default(), self.bare());
+        self.layout().tapped().for_each(|id| bare.wanted[id.index()] = true);
+        self.own_heads(&ledger);
+        step::own(&ledger, &self.bare().with([]));
+        let mut batches = cut(&self.drawn.probe, size);
+        batches.truncate(self.config.probe_batches * self.config.batch.div_ceil(size));
+        for batch in self.shape.telling(self.data.train, batches, ALL) {
+            let input = self.shape.batch(self.data.train, &batch)?;
+            step::probe(&ledger, &self.workspace, self.network, &bare, &input)?;
+        }
+        Ok(ledger.peak())
+    }
+
+    /// A gate and a delta on every tapped layer.
+    pub(super) fn scores(&self) -> Result<Memory, Error> {
+        let ledger = Ledger::default();
+        let task = self.task(&self.layout().tapped().collect::<Vec<_>>());
+        self.own_heads(&ledger);
+        step::own(&ledger, &self.bare().with([]));
+        self.steps(&ledger, &task, &self.drawn.scores, None, ALL)?;
+        Ok(ledger.peak())
+    }
+
+    /// Steps of tuning and validation, of at most `count` batches.
+    pub(super) fn tune(&self, task: &Outline<'_>, validation: usize, count: usize) -> Result<Memory, Error> {
+        let ledger = Ledger::default();
+        self.own_heads(&ledger);
+        self.steps(&ledger, task, &self.drawn.tune, Some(validation), count)?;
+        Ok(ledger.peak())
+    }
+
+    fn steps(
+        &self,
+        ledger: &Ledger,
+        task: &Outline<'_>,
+        epochs: &[Vec<Vec<usize>>],
+        validation: Option<usize>,
+        count: usize,
+    ) -> Result<(), Error> {
+        let deltas = step::own(ledger, task);
+        if validation.is_some() {
+            // A better epoch is copied before the one before it is let go of.
+            ledger.own(|own| {
+                own.best = match epochs.len() {
+                    0 => own.best,
+                    1 => own.best + deltas,
+                    _ => 2 * deltas,
+                }
+            });
+        }
+        let each = (count / epochs.len().max(1)).max(FEW);
+        for epoch in epochs {
+            for batch in self.shape.telling(self.data.train, epoch.clone(), each) {
+                let input = self.shape.batch(self.data.train, &batch)?;
+                step::step(ledger, &self.workspace, self.network, task, self.config.optimizer, &input)?;
+            }
+            if let Some(size) = validation {
+                self.validate(ledger, task, size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Validation in batches of `size` examples of similar length.
+    fn validate(&self, ledger: &Ledger, task: &Outline<'_>, size: usize) -> Result<(), Error> {
+        let mut order = self.validation.clone();
+        order.sort_by_key(|&index| self.held().rows(index));
+        let chunks = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
+        for batch in self.shape.telling(self.held(), chunks, FEW) {
+            let input = self.shape.batch(self.held(), &batch)?;
+            step::evaluate(ledger, &self.workspace, self.network, task, &input)?;
+        }
+        Ok(())
+    }
+}

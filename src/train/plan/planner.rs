@@ -1,0 +1,232 @@
+//! What the phases of a run take, and which layers it can afford.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::batches::{Drawn, Shape};
+use super::outline::Outline;
+use super::phases::{ALL, FEW};
+use super::{Memory, file};
+use crate::base::Base;
+use crate::kernels::Workspace;
+use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network};
+use crate::train::select::{Worth, given};
+use crate::train::{Config, Data, Error, Method, Norms, Patch, Phase, Select, knapsack};
+
+/// What a run will take, told before its first step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Memory at its highest.
+    pub memory: Memory,
+    /// When that is.
+    pub phase: Phase,
+    /// Bytes of the adapter file, at most.
+    pub adapter_bytes: usize,
+    /// Layers that may be active.
+    pub layers: usize,
+}
+
+/// Examples that are computed at once where the result does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::train) struct Sizes {
+    pub(in crate::train) features: usize,
+    pub(in crate::train) validation: usize,
+    pub(in crate::train) probe: usize,
+}
+
+impl Sizes {
+    pub(in crate::train) fn new(config: &Config) -> Self {
+        Self { features: 32, validation: 64, probe: config.batch }
+    }
+}
+
+/// Tells what a run will take.
+pub(in crate::train) struct Planner<'a, N> {
+    base: &'a Base,
+    pub(super) network: &'a N,
+    pub(super) config: &'a Config,
+    pub(super) data: Data<'a>,
+    pub(super) train: Vec<usize>,
+    pub(super) validation: Vec<usize>,
+    pub(super) shape: Shape,
+    pub(super) drawn: Drawn,
+    pub(super) workspace: Workspace,
+    pub(in crate::train) sizes: Sizes,
+}
+
+impl<'a, N: Network> Planner<'a, N> {
+    /// Of a run that divides its examples into `train` and `validation`, and begins to draw with `random`. Where memory
+    /// is limited, what is computed at once is made smaller until it fits.
+    ///
+    /// # Errors
+    /// [`Error::Budget`] if what cannot be left out takes more than the budget.
+    pub(in crate::train) fn new(
+        base: &'a Base,
+        network: &'a N,
+        data: Data<'a>,
+        config: &'a Config,
+        [train, validation]: [&[usize]; 2],
+        random: ChaCha8Rng,
+    ) -> Result<Self, Error> {
+        let shape = Shape::of(data.train, train.first().copied().unwrap_or(0))?;
+        let drawn = Drawn::new(shape, train, network.layout(), config, random);
+        let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config));
+        let workspace = Workspace::new(config.threads);
+        let mut planner = Self { base, network, config, data, train, validation, shape, drawn, workspace, sizes };
+        planner.fit_in()?;
+        Ok(planner)
+    }
+
+    pub(super) fn layout(&self) -> &Arc<Layout> {
+        self.network.layout()
+    }
+
+    pub(super) fn held(&self) -> &'a dyn Examples {
+        self.data.validation.unwrap_or(self.data.train)
+    }
+
+    pub(super) fn classes(&self) -> Option<usize> {
+        self.config.own_head.then(|| self.data.train.classes().len())
+    }
+
+    /// The base with a head.
+    pub(super) fn bare(&self) -> Outline<'a> {
+        Outline::new(self.base, self.layout(), self.classes())
+    }
+
+    /// A task with deltas of `layers`, and the norms that the method gives it.
+    pub(super) fn task(&self, layers: &[LayerId]) -> Outline<'a> {
+        let (layout, norms) = (self.layout(), self.config.resolved_norms(self.layout()));
+        let own = layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Norm && norms != Norms::Frozen);
+        let mut outline = self.bare().with(layers.iter().copied().chain(own.map(|(id, _)| id)));
+        outline.statistics = norms == Norms::Statistics && layout.has_statistics();
+        outline
+    }
+
+    /// The layers that the task has whatever they are worth.
+    fn certain(&self) -> Result<Vec<LayerId>, Error> {
+        let of = |wanted: &dyn Fn(LayerKind) -> bool| {
+            self.layout().layers().filter(|(_, layer)| wanted(layer.kind)).map(|(id, _)| id).collect()
+        };
+        Ok(match (self.config.method, &self.config.select) {
+            (Method::Taps, Select::Given(names)) => {
+                given(self.network, names)?.iter().filter(|worth| worth.chosen).map(|worth| worth.layer).collect()
+            }
+            (Method::Full, _) => of(&|kind| !matches!(kind, LayerKind::Head | LayerKind::Norm)),
+            (Method::Patch(Patch::Depthwise), _) => of(&|kind| kind == LayerKind::Depthwise),
+            _ => Vec::new(),
+        })
+    }
+
+    /// Makes what is computed at once smaller until it fits the memory, and refuses what does not.
+    fn fit_in(&mut self) -> Result<(), Error> {
+        let (budget, method, certain) = (&self.config.budget, self.config.method, self.certain()?);
+        let (task, what) = match (method, certain.len()) {
+            (Method::Head, _) => (self.bare(), "the head alone".to_owned()),
+            (_, 0) => (self.task(&certain), "head and norms without any layer".to_owned()),
+            (_, count) => (self.task(&certain), format!("head, norms and {count} layers")),
+        };
+        budget.check_adapter(self.adapter_bytes(&task)?, &what)?;
+        let Some(limit) = budget.max_memory else { return Ok(()) };
+        let fitting = |mut size: usize, take: &dyn Fn(usize) -> Result<Memory, Error>| {
+            let mut memory = take(size)?.total();
+            while memory > limit && size > 1 {
+                size /= 2;
+                memory = take(size)?.total();
+            }
+            Ok::<_, Error>((size, memory))
+        };
+        let mut sizes = self.sizes;
+        let (features, memory) = fitting(sizes.features, &|size| self.head(size))?;
+        sizes.features = features;
+        let examples = self.train.len() + self.validation.len();
+        budget.check_memory(memory, format!("the head alone, fitted to features of {examples} examples,"))?;
+        match (method, &self.config.select) {
+            (Method::Taps, Select::Probe) => {
+                let (size, memory) = fitting(sizes.probe, &|size| self.probe(size))?;
+                budget.check_memory(memory, "the probe of gradients, one example at a time,")?;
+                sizes.probe = size;
+            }
+            (Method::Taps, Select::Scores) => {
+                budget
+                    .check_memory(self.scores()?.total(), "the choice by scores, in which all layers have deltas,")?;
+            }
+            _ => {}
+        }
+        if method != Method::Head {
+            let (size, memory) = fitting(sizes.validation, &|size| self.tune(&task, size, ALL))?;
+            budget.check_memory(memory, format!("{what}, in steps of {} examples,", self.config.batch))?;
+            sizes.validation = size;
+        }
+        self.sizes = sizes;
+        Ok(())
+    }
+
+    /// What the run takes with deltas of `layers`.
+    ///
+    /// # Errors
+    /// If an example cannot be read.
+    pub(in crate::train) fn plan(&self, layers: &[LayerId]) -> Result<Plan, Error> {
+        let mut phases = vec![(self.head(self.sizes.features)?, Phase::Head)];
+        let task = if self.config.method == Method::Head { self.bare() } else { self.task(layers) };
+        if self.config.method != Method::Head {
+            match (self.config.method, &self.config.select) {
+                (Method::Taps, Select::Probe) => phases.push((self.probe(self.sizes.probe)?, Phase::Select)),
+                (Method::Taps, Select::Scores) => phases.push((self.scores()?, Phase::Select)),
+                _ => {}
+            }
+            phases.push((self.tune(&task, self.sizes.validation, ALL)?, Phase::Tune));
+        }
+        let highest = phases.into_iter().max_by_key(|(memory, _)| memory.total());
+        let (memory, phase) = highest.unwrap_or((Memory::default(), Phase::Head));
+        Ok(Plan { memory, phase, adapter_bytes: self.adapter_bytes(&task)?, layers: layers.len() })
+    }
+
+    /// What the run takes with the layers that are chosen of `worth`, and those that the method has anyway.
+    pub(in crate::train) fn chosen(&self, worth: &[Worth]) -> Result<Plan, Error> {
+        let chosen = worth.iter().filter(|worth| worth.chosen).map(|worth| worth.layer).collect();
+        let layers = if self.config.method == Method::Taps { chosen } else { self.certain()? };
+        self.plan(&layers)
+    }
+
+    /// Chooses of `worth` what the budget can afford.
+    pub(in crate::train) fn choose(&self, worth: &mut [Worth]) -> Result<(), Error> {
+        let budget = &self.config.budget;
+        let values: Vec<f32> = worth.iter().map(|worth| worth.value).collect();
+        let layers = |items: &[usize]| items.iter().map(|&item| worth[item].layer).collect::<Vec<_>>();
+        let memory = |items: &[usize], count| match budget.max_memory {
+            Some(_) => Ok(self.tune(&self.task(&layers(items)), self.sizes.validation, count)?.total()),
+            None => Ok::<_, Error>(0),
+        };
+        let adapter = |items: &[usize]| match budget.max_adapter_bytes {
+            Some(_) => self.adapter_bytes(&self.task(&layers(items))),
+            None => Ok(0),
+        };
+        let share = |cost: usize, of: Option<usize>| cost as f64 / of.unwrap_or(usize::MAX).max(1) as f64;
+        let least = [memory(&[], FEW)?, adapter(&[])?];
+        let cost = |item| {
+            let more = [memory(&[item], FEW)?.saturating_sub(least[0]), adapter(&[item])?.saturating_sub(least[1])];
+            Ok::<_, Error>(share(more[0], budget.max_memory) + share(more[1], budget.max_adapter_bytes))
+        };
+        let within = |cost: usize, limit: Option<usize>| limit.is_none_or(|limit| cost <= limit);
+        let bare = self.bare();
+        let fits = |items: &[usize]| {
+            let bytes = layers(items).iter().map(|&id| size_of::<f32>() * bare.delta(id)).sum();
+            Ok(within(items.len(), budget.max_active_layers)
+                && within(bytes, budget.max_layer_bytes)
+                && within(adapter(items)?, budget.max_adapter_bytes)
+                && within(memory(items, FEW)?, budget.max_memory))
+        };
+        let mut items = knapsack::fill(&values, cost, fits)?;
+        while !items.is_empty() && !within(memory(&items, ALL)?, budget.max_memory) {
+            items.pop();
+        }
+        items.into_iter().for_each(|item| worth[item].chosen = true);
+        Ok(())
+    }
+
+    fn adapter_bytes(&self, outline: &Outline<'_>) -> Result<usize, Error> {
+        file::adapter_bytes(self.network, outline, self.config, self.data.train.classes(), self.train.len())
+    }
+}

@@ -1,0 +1,172 @@
+//! What passes over one batch take.
+
+use super::Memory;
+use super::ledger::{Buffer, Ledger, Use};
+use super::outline::Outline;
+use super::sketch::Sketch;
+use crate::base::Base;
+use crate::kernels::Workspace;
+use crate::runtime::{Error, Input, LayerId, LayerKind, Network, Param, Part};
+use crate::train::{Config, Norms, Optimizer};
+
+const BYTES: usize = size_of::<f32>();
+
+/// The most memory that steps over `input` take: of a task with a head of `classes`, deltas of the layers `active`, and
+/// norms and optimizer as `config` says. What the best epoch keeps is not counted.
+///
+/// # Errors
+/// If the input does not fit the network.
+pub fn plan_step(
+    base: &Base,
+    network: &impl Network,
+    input: &Input,
+    classes: usize,
+    active: &[LayerId],
+    config: &Config,
+) -> Result<Memory, Error> {
+    let layout = network.layout();
+    let norms = config.resolved_norms(layout);
+    let own_norms = layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Norm && norms != Norms::Frozen);
+    let layers = active.iter().copied().chain(own_norms.map(|(id, _)| id));
+    let mut outline = Outline::new(base, layout, Some(classes)).with(layers);
+    outline.statistics = norms == Norms::Statistics && layout.has_statistics();
+    let (ledger, workspace) = (Ledger::default(), Workspace::new(config.threads));
+    own(&ledger, &outline);
+    for _ in 0..3 {
+        step(&ledger, &workspace, network, &outline, config.optimizer, input)?;
+    }
+    Ok(ledger.peak())
+}
+
+/// Counts what a task owns before its first step, and returns the bytes of its deltas.
+pub(super) fn own(ledger: &Ledger, outline: &Outline<'_>) -> usize {
+    let (mut deltas, mut merged) = (0, 0);
+    for (id, layer) in outline.layout.layers().filter(|(id, _)| outline.is_wanted(*id)) {
+        deltas += outline.delta(id);
+        if layer.kind != LayerKind::Head {
+            merged += outline.delta(id);
+        }
+        if outline.statistics && layer.statistics.is_some() {
+            let running = [Part::Mean, Part::Variance].into_iter().filter_map(|part| layer.param(part));
+            deltas += running.map(Param::elements).sum::<usize>();
+        }
+    }
+    ledger.own(|own| {
+        own.deltas += BYTES * deltas;
+        own.merged += BYTES * merged;
+    });
+    BYTES * deltas
+}
+
+/// Bytes that the optimizer keeps of what a task owns.
+pub(super) fn states(outline: &Outline<'_>, optimizer: Optimizer) -> usize {
+    let each = match optimizer {
+        Optimizer::AdamW => 2,
+        Optimizer::Sgd { .. } => 1,
+    };
+    let wanted = outline.layout.layers().filter(|(id, _)| outline.is_wanted(*id));
+    BYTES * each * wanted.map(|(id, _)| outline.delta(id)).sum::<usize>()
+}
+
+/// One step of forward, backward and update.
+pub(super) fn step(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    network: &impl Network,
+    outline: &Outline<'_>,
+    optimizer: Optimizer,
+    input: &Input,
+) -> Result<(), Error> {
+    let _gradients = {
+        ledger.own(|own| own.batch = bytes(input));
+        let mut tape = Sketch::tape(outline, ledger, workspace);
+        let logits = network.logits(&mut tape, input)?;
+        let gradient = ledger.take(logits.data.rows, logits.data.cols);
+        let moments = tape.take_moments();
+        let mut gradients = Vec::new();
+        tape.backward(&logits, gradient, &mut |_, gradient| gradients.push(gradient));
+        (gradients, moments)
+    };
+    ledger.own(|own| {
+        own.batch = 0;
+        own.states = states(outline, optimizer);
+    });
+    Ok(())
+}
+
+/// A pass that frees each gradient as it is formed.
+pub(super) fn probe(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    network: &impl Network,
+    outline: &Outline<'_>,
+    input: &Input,
+) -> Result<(), Error> {
+    ledger.own(|own| own.batch = bytes(input));
+    let mut tape = Sketch::tape(outline, ledger, workspace);
+    let logits = network.logits(&mut tape, input)?;
+    let gradient = ledger.take(logits.data.rows, logits.data.cols);
+    tape.backward(&logits, gradient, &mut |_, gradient| drop(gradient));
+    ledger.own(|own| own.batch = 0);
+    Ok(())
+}
+
+/// A pass of evaluation, scored by its loss.
+pub(super) fn evaluate(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    network: &impl Network,
+    outline: &Outline<'_>,
+    input: &Input,
+) -> Result<(), Error> {
+    ledger.own(|own| own.batch = bytes(input));
+    let logits = network.logits(&mut Sketch::eval(outline, ledger, workspace), input)?;
+    drop(ledger.take(logits.data.rows, logits.data.cols));
+    ledger.own(|own| own.batch = 0);
+    Ok(())
+}
+
+/// A pass that gives features.
+pub(super) fn features(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    network: &impl Network,
+    outline: &Outline<'_>,
+    input: &Input,
+) -> Result<(), Error> {
+    ledger.own(|own| own.batch = bytes(input));
+    network.features(&mut Sketch::eval(outline, ledger, workspace), input)?;
+    ledger.own(|own| own.batch = 0);
+    Ok(())
+}
+
+/// The head fitted in batches of `batch` to `features` features of training examples, and scored by those of validation
+/// examples, as [`fit`](crate::train::head::fit) does.
+pub(super) fn fit(ledger: &Ledger, classes: usize, features: usize, examples: [usize; 2], batch: usize) {
+    let [train, validation] = examples;
+    for rows in [batch.min(train), train % batch].into_iter().filter(|&rows| rows > 0) {
+        let _x = ledger.take(rows, features);
+        let _logits = ledger.take(rows, classes);
+        let _dy = ledger.take(rows, classes);
+        let _gradient = ledger.take(classes, features);
+        let _bias = ledger.take(1, classes);
+    }
+    let _logits = ledger.take(validation, classes);
+    drop(ledger.take(validation, classes));
+}
+
+/// Features of all examples, which stay while the head is fitted.
+pub(super) fn all_features(ledger: &Ledger, rows: usize, cols: usize) -> Buffer {
+    let values = ledger.take(rows, cols);
+    values.mark(Use::Feature);
+    values
+}
+
+/// Bytes of a batch.
+fn bytes(input: &Input) -> usize {
+    match input {
+        Input::Images(images) => BYTES * images.pixels.len(),
+        // Beside each id its position and its type; of each example where it ends.
+        Input::Tokens(tokens) => 3 * BYTES * tokens.ids.len() + size_of::<usize>() * tokens.segments.len(),
+    }
+}

@@ -1,0 +1,175 @@
+//! Whole fine-tunes within budgets, on the demo's base.
+
+use std::cell::RefCell;
+
+use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use taps::format::Encoding;
+use taps::train::{Budget, Error, Event, Method, Norms, Observer, Plan, Quiet, Select, Tuned};
+use taps::{Base, Config, Examples, Model, Network, fine_tune};
+
+use crate::alone;
+use crate::common::heap::growth;
+
+fn open() -> (Base, Model) {
+    let base = Base::open("adapters/digits/base").unwrap();
+    let model = Model::open(&base).unwrap();
+    (base, model)
+}
+
+fn digits(count: usize) -> ImageSet {
+    let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte").unwrap();
+    let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte").unwrap();
+    let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
+    let pixels = images.pixels[..count * 64].iter().map(|pixel| 255 - pixel).collect();
+    let labels = labels[..count].iter().map(|&digit| digit.into()).collect();
+    ImageSet::new(pixels, labels, (0..10).map(|digit| digit.to_string()).collect(), spec).unwrap()
+}
+
+fn small() -> Config {
+    Config { epochs: 2, head_epochs: 2, rate: 3e-3, head_rate: 3e-3, threads: 1, ..Config::default() }
+}
+
+fn within(budget: Budget) -> Config {
+    Config { budget, ..small() }
+}
+
+fn tune(config: &Config) -> Result<Tuned, Error> {
+    let (base, model) = open();
+    fine_tune(&base, &model, &digits(200), config, &mut Quiet)
+}
+
+fn plan(tuned: &Tuned) -> &Plan {
+    tuned.plan.as_ref().unwrap()
+}
+
+fn adapter_len(tuned: &Tuned, encoding: Encoding) -> usize {
+    let (base, model) = open();
+    tuned.adapter(&base, &model, "digits", encoding).unwrap().len()
+}
+
+#[test]
+fn the_heap_grows_by_what_is_planned() {
+    let _alone = alone();
+    let full = Config { method: Method::Full, validation: 0.2, ..small() };
+    let settings = [
+        Config { method: Method::Head, ..small() },
+        within(Budget::layers(4)),
+        Config { norms: Norms::Affine, batch: 64, ..within(Budget::layers(8)) },
+        Config { select: Select::Scores, ..within(Budget::layers(2)) },
+        full,
+    ];
+    let ((base, model), examples) = (open(), digits(400));
+    // The first product of a thread reserves scratch by the size of the processor's caches.
+    fine_tune(&base, &model, &examples, &settings[0], &mut Quiet).unwrap();
+    for config in settings {
+        let mut tuned = None;
+        let grown = growth(|| tuned = Some(fine_tune(&base, &model, &examples, &config, &mut Quiet).unwrap()));
+        let tuned = tuned.unwrap();
+        let (planned, counted) = (plan(&tuned).memory.total(), tuned.memory);
+        println!(
+            "planned {planned}, counted {counted}, heap {grown}: {} in {:?}",
+            plan(&tuned).memory,
+            plan(&tuned).phase
+        );
+        assert!((1.0..=1.15).contains(&(planned as f64 / counted as f64)), "{planned} planned, {counted} counted");
+        assert!(grown as f64 <= 1.05 * planned as f64, "{planned} planned, and the heap grew by {grown}");
+        assert!(grown as f64 >= planned as f64 / 1.2, "{planned} planned, and the heap grew by {grown}");
+    }
+}
+
+#[test]
+fn fewer_layers_are_active_in_less_memory() {
+    let _alone = alone();
+    let free = tune(&Config { norms: Norms::Frozen, ..within(Budget::layers(25)) }).unwrap();
+    let all = plan(&free);
+    assert!(all.layers > 10);
+    let least = {
+        let refused = tune(&within(Budget { max_memory: Some(1000), ..Budget::default() }));
+        let Err(Error::Budget { least, asked, .. }) = refused else { panic!("refused") };
+        assert_eq!(asked.0, 1000);
+        least.0
+    };
+    assert!(least < all.memory.total());
+    let mut last = 0;
+    for share in [0.4, 0.6, 0.8, 1.0] {
+        let limit = (all.memory.total() as f64 * share) as usize;
+        let tuned = match tune(&within(Budget { max_memory: Some(limit), ..Budget::default() })) {
+            Ok(tuned) => tuned,
+            Err(Error::Budget { least, .. }) if least.0 > limit => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let plan = plan(&tuned);
+        println!("{limit}: {} layers in {}, counted {}", plan.layers, plan.memory.total(), tuned.memory);
+        assert!(plan.memory.total() <= limit && tuned.memory <= limit, "{limit}: {plan:?}");
+        assert!(plan.layers >= last, "{} layers in {limit}, and {last} in less", plan.layers);
+        last = plan.layers;
+    }
+    assert!(last > 10, "{last} layers in what all take");
+}
+
+#[test]
+fn an_adapter_stays_within_its_bytes() {
+    let _alone = alone();
+    let limited = |limit, encoding| Config {
+        encoding,
+        norms: Norms::Affine,
+        validation: 0.0,
+        ..within(Budget { max_adapter_bytes: Some(limit), ..Budget::default() })
+    };
+    let mut counts = Vec::new();
+    for encoding in [Encoding::F32, Encoding::F16, Encoding::Int8] {
+        let tuned = tune(&limited(60_000, encoding)).unwrap();
+        let length = adapter_len(&tuned, encoding);
+        assert!(length <= plan(&tuned).adapter_bytes && plan(&tuned).adapter_bytes <= 60_000, "{encoding:?}: {length}");
+        assert!(plan(&tuned).adapter_bytes <= length + 300, "the name of the task, and a few numbers");
+        counts.push(plan(&tuned).layers);
+    }
+    assert!(counts[0] > 0 && counts[0] < counts[1] && counts[1] < counts[2], "{counts:?}");
+    let error = tune(&limited(2000, Encoding::Int8)).err().unwrap();
+    let message = error.to_string();
+    assert!(
+        message.contains("2.0 kB") && message.contains("head and norms") && message.contains("encoding"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_has_no_choice_is_refused_before_it_begins() {
+    let _alone = alone();
+    let budget = Budget { max_adapter_bytes: Some(20_000), ..Budget::default() };
+    let full = Config { method: Method::Full, ..within(budget) };
+    let given = Config { select: Select::Given(vec!["vit.encoder.layer".to_owned()]), ..within(budget) };
+    let memory = Budget { max_memory: Some(500_000), ..Budget::default() };
+    for config in [full, given, Config { select: Select::Scores, ..within(memory) }] {
+        let error = tune(&config).err().unwrap();
+        assert!(matches!(error, Error::Budget { .. }), "{error}");
+    }
+}
+
+/// Keeps what was planned, and what happened before.
+#[derive(Default)]
+struct Seen(RefCell<Vec<String>>);
+
+impl Observer for Seen {
+    fn event(&mut self, event: &Event<'_>) {
+        let what = match event {
+            Event::Planned { plan } => format!("planned {}", plan.layers),
+            Event::Begin { phase, .. } => format!("{phase:?}"),
+            Event::Selected { .. } => "selected".to_owned(),
+            _ => return,
+        };
+        self.0.borrow_mut().push(what);
+    }
+}
+
+#[test]
+fn a_plan_is_told_before_the_first_step() {
+    let _alone = alone();
+    let ((base, model), mut seen) = (open(), Seen::default());
+    fine_tune(&base, &model, &digits(100), &within(Budget::layers(2)), &mut seen).unwrap();
+    assert_eq!(*seen.0.borrow(), ["Head", "Select", "selected", "planned 2", "Tune"]);
+    let mut seen = Seen::default();
+    fine_tune(&base, &model, &digits(100), &Config { method: Method::Head, ..small() }, &mut seen).unwrap();
+    assert_eq!(*seen.0.borrow(), ["planned 0", "Head"]);
+    assert!(model.layout().tapped().count() > 2 && digits(100).len() == 100);
+}

@@ -1,0 +1,145 @@
+//! Steps over the goldens' networks.
+
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use taps::kernels::{Segments, Workspace, cross_entropy};
+use taps::models::InputSpec;
+use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Tokens};
+use taps::train::{Adapted, Config, Norms, Optimizer, Step, Tape, plan_step};
+use taps::{Base, Model};
+
+use crate::alone;
+use crate::common::folder;
+
+const NETWORKS: [&str; 11] = [
+    "bert",
+    "vit",
+    "vit_timm",
+    "vit_timm_avg",
+    "deit",
+    "resnet_basic",
+    "resnet_bottleneck",
+    "resnet_cifar",
+    "densenet",
+    "mobilenet_v2",
+    "mobilenet_v2_same",
+];
+
+/// What a step is taken with.
+#[derive(Debug)]
+struct Setting {
+    batch: usize,
+    classes: usize,
+    active: Vec<LayerId>,
+    norms: Norms,
+    optimizer: Optimizer,
+    threads: usize,
+}
+
+impl Setting {
+    fn draw(model: &Model, random: &mut ChaCha8Rng) -> Self {
+        let mut tapped: Vec<LayerId> = model.layout().tapped().collect();
+        tapped.shuffle(random);
+        let count = random.random_range(0..=tapped.len());
+        let count = if random.random_bool(0.5) { count.min(4) } else { count };
+        tapped.truncate(count);
+        Self {
+            batch: *[1, 2, 3, 8, 17, 32].choose(random),
+            classes: random.random_range(2..40),
+            active: tapped,
+            norms: *[Norms::Frozen, Norms::Affine, Norms::Statistics].choose(random),
+            optimizer: *[Optimizer::AdamW, Optimizer::Sgd { momentum: 0.9 }].choose(random),
+            threads: random.random_range(1..=2),
+        }
+    }
+
+    fn input(&self, model: &Model, random: &mut ChaCha8Rng) -> Input {
+        match model.input() {
+            InputSpec::Tokens { max } => {
+                let segments = Segments::from_lengths((0..self.batch).map(|_| random.random_range(1..=max.min(20))));
+                Input::Tokens(Tokens { ids: vec![1; segments.rows()], segments })
+            }
+            InputSpec::Images { channels, height, width, .. } => {
+                let pixels = vec![0.5; self.batch * channels * height * width];
+                Input::Images(Images { pixels, batch: self.batch, channels, height, width })
+            }
+        }
+    }
+}
+
+trait Choose<T> {
+    fn choose(&self, random: &mut ChaCha8Rng) -> &T;
+}
+
+impl<T, const N: usize> Choose<T> for [T; N] {
+    fn choose(&self, random: &mut ChaCha8Rng) -> &T {
+        &self[random.random_range(0..N)]
+    }
+}
+
+/// Bytes that three steps took: of the pool, and of the task.
+fn measured(base: &Base, model: &Model, input: &Input, setting: &Setting) -> usize {
+    let (layout, workspace) = (model.layout(), Workspace::new(setting.threads));
+    let mut adapted = Adapted::new(base, layout);
+    let head = vec![0.01; setting.classes * layout.features()];
+    adapted.set_head(head, vec![0.0; setting.classes]);
+    setting.active.iter().for_each(|&id| adapted.own(id, None));
+    let norms = layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Norm);
+    for (id, layer) in norms.filter(|_| setting.norms != Norms::Frozen) {
+        adapted.own(id, None);
+        if setting.norms == Norms::Statistics && layer.statistics.is_some() {
+            adapted.own_statistics(id);
+        }
+    }
+    let labels: Vec<usize> = (0..input.len()).map(|number| number % setting.classes).collect();
+    for number in 1..=3 {
+        let (gradients, _moments) = {
+            let mut tape = Tape::new(&adapted, adapted.wanted(), &workspace);
+            if setting.norms == Norms::Statistics {
+                tape = tape.with_batch_statistics();
+            }
+            let logits = model.logits(&mut tape, input).unwrap();
+            let (_, gradient) = cross_entropy(&workspace, logits.values(), &labels, 0.0);
+            let (moments, mut gradients) = (tape.take_moments(), Vec::new());
+            tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient))).unwrap();
+            (gradients, moments)
+        };
+        gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
+        let (rate, head_rate, score_rate) = (1e-4, 1e-4, 0.0);
+        let (optimizer, decay, lambda, clip) = (setting.optimizer, 0.0, 0.0, None);
+        adapted.update(&workspace, Step { optimizer, rate, head_rate, score_rate, decay, lambda, clip, number });
+    }
+    workspace.peak_bytes() + adapted.own_bytes()
+}
+
+#[test]
+fn a_step_takes_what_is_planned() {
+    let _alone = alone();
+    const DRAWS: u64 = 24;
+    let mut worst: (f64, String) = (1.0, String::new());
+    let mut failed = Vec::new();
+    for name in NETWORKS {
+        let base = Base::open(folder(name)).unwrap();
+        let model = Model::open(&base).unwrap();
+        for seed in 0..DRAWS {
+            let random = &mut ChaCha8Rng::seed_from_u64(seed);
+            let setting = Setting::draw(&model, random);
+            let input = setting.input(&model, random);
+            let Setting { classes, norms, optimizer, threads, .. } = setting;
+            let config = Config { norms, optimizer, threads, ..Config::default() };
+            let plan = plan_step(&base, &model, &input, classes, &setting.active, &config).unwrap();
+            let (planned, measured) = (plan.total() - plan.batch, measured(&base, &model, &input, &setting));
+            let ratio = planned as f64 / measured as f64;
+            let what = format!("{name}: {planned} planned, {measured} measured, {ratio:.3}: {plan}; {setting:?}");
+            if ratio > worst.0 {
+                worst = (ratio, what.clone());
+            }
+            if !(1.0..=1.15).contains(&ratio) {
+                failed.push(what);
+            }
+        }
+    }
+    println!("furthest off: {}", worst.1);
+    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), DRAWS as usize * NETWORKS.len(), failed.join("\n"));
+}
