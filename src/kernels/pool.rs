@@ -107,7 +107,7 @@ impl Pool {
     fn take(&self, length: usize) -> Vec<f32> {
         let served = self.free().take(length);
         match served {
-            Served::Free(_, buffer) => buffer,
+            Served::Free(buffer) => buffer,
             Served::New { length, given_up } => {
                 let given_up = given_up.map_or(0, |(length, _)| length);
                 let before = self.held.fetch_add(length, Relaxed);

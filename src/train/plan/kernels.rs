@@ -9,7 +9,7 @@ use crate::kernels::{
 /// What the threads of a kernel hold at the same time.
 fn of_threads(ledger: &Ledger, scratch: &Scratch) -> Vec<Buffer> {
     let each = scratch.each.iter().filter(|&&length| length > 0);
-    (0..scratch.threads).flat_map(|_| each.clone()).map(|&length| ledger.take(1, length)).collect()
+    (0..ledger.at_once(scratch.threads)).flat_map(|_| each.clone()).map(|&length| ledger.take(1, length)).collect()
 }
 
 fn once(ledger: &Ledger, scratch: &Scratch) -> Option<Buffer> {
@@ -50,9 +50,11 @@ pub(super) fn conv_weight_grad(
     let [sums, padded] = [0, 1].map(|at| scratch.each.get(at).copied().unwrap_or(0));
     let mut parts = Vec::new();
     if sums > 0 {
-        let threads: Vec<[Buffer; 2]> =
-            (0..scratch.threads).map(|_| [ledger.take(1, sums), ledger.take(1, padded)]).collect();
-        parts.extend(threads.into_iter().map(|[sums, _]| sums));
+        let at_once = ledger.at_once(scratch.threads);
+        for _ in 0..scratch.threads / at_once.max(1) {
+            let threads: Vec<_> = (0..at_once).map(|_| [ledger.take(1, sums), ledger.take(1, padded)]).collect();
+            parts.extend(threads.into_iter().map(|[sums, _padded]| sums));
+        }
     }
     ledger.take(channels[1], channels[0] * window.size[0] * window.size[1])
 }
@@ -109,7 +111,8 @@ fn per_example(ledger: &Ledger, workspace: &Workspace, features: usize, segments
     for rows in segments.ranges().filter(|rows| !rows.is_empty()) {
         // One after another of a length take the same buffers.
         if rows.len() != last {
-            let _held: Vec<Buffer> = (0..threads * matrices).map(|_| ledger.take(rows.len(), rows.len())).collect();
+            let _held: Vec<Buffer> =
+                (0..ledger.at_once(threads) * matrices).map(|_| ledger.take(rows.len(), rows.len())).collect();
             last = rows.len();
         }
     }

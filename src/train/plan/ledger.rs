@@ -18,12 +18,46 @@ pub(super) enum Use {
 }
 
 /// Counts what a run holds: buffers of a pool that serves requests as the workspace's does, and what is owned beside.
-#[derive(Clone, Default)]
-pub(super) struct Ledger(Rc<RefCell<State>>);
+#[derive(Clone)]
+pub(super) struct Ledger {
+    state: Rc<RefCell<State>>,
+    threads: Threads,
+}
+
+/// When the threads of a kernel hold what each takes: it is the machine's choice, and decides what the pool has to serve
+/// the next request with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    AtOnce,
+    InTurn,
+}
+
+/// The most that `work` takes with so many threads.
+///
+/// # Errors
+/// The first of `work`.
+pub(super) fn highest<E>(threads: usize, work: impl Fn(&Ledger) -> Result<(), E>) -> Result<Memory, E> {
+    /// Share of the memory by which threads that meet in other ways may leave the pool with more.
+    const APART: usize = 32;
+    let mut highest = Memory::default();
+    for when in [Threads::AtOnce, Threads::InTurn] {
+        let ledger = Ledger { state: Rc::default(), threads: when };
+        work(&ledger)?;
+        let peak = ledger.state.borrow().peak;
+        if peak.total() > highest.total() {
+            highest = peak;
+        }
+        if threads == 1 {
+            return Ok(highest);
+        }
+    }
+    highest.scratch += highest.total() / APART;
+    Ok(highest)
+}
 
 #[derive(Default)]
 struct State {
-    shelf: Shelf<()>,
+    shelf: Shelf<usize>,
     /// Elements of all buffers, in use and free.
     held: usize,
     /// Elements in use by what they are for; scratch is not counted.
@@ -69,11 +103,11 @@ impl State {
 impl Ledger {
     /// A buffer `[rows, cols]`.
     pub(super) fn take(&self, rows: usize, cols: usize) -> Buffer {
-        let state = &mut *self.0.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         let length = match state.shelf.take(rows * cols) {
-            Served::Free(length, ()) => length,
+            Served::Free(length) => length,
             Served::New { length, given_up } => {
-                state.held = state.held + length - given_up.map_or(0, |(length, ())| length);
+                state.held = state.held + length - given_up.map_or(0, |(length, _)| length);
                 length
             }
         };
@@ -83,14 +117,17 @@ impl Ledger {
 
     /// Changes what is owned beside the pool.
     pub(super) fn own(&self, change: impl FnOnce(&mut Memory)) {
-        let state = &mut *self.0.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         change(&mut state.own);
         state.note();
     }
 
-    /// The most that was held at one time, and what it was for.
-    pub(super) fn peak(&self) -> Memory {
-        self.0.borrow().peak
+    /// How many of `threads` hold what they take at one time.
+    pub(super) fn at_once(&self, threads: usize) -> usize {
+        match self.threads {
+            Threads::AtOnce => threads,
+            Threads::InTurn => threads.min(1),
+        }
     }
 }
 
@@ -107,7 +144,7 @@ pub(super) struct Buffer {
 impl Buffer {
     /// Says what it is for from now on.
     pub(super) fn mark(&self, what: Use) {
-        let state = &mut *self.ledger.0.borrow_mut();
+        let state = &mut *self.ledger.state.borrow_mut();
         if let Some(count) = state.in_use(self.what.replace(what)) {
             *count -= self.length;
         }
@@ -119,12 +156,12 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let state = &mut *self.ledger.0.borrow_mut();
+        let state = &mut *self.ledger.state.borrow_mut();
         if let Some(count) = state.in_use(self.what.get()) {
             *count -= self.length;
         }
         if self.length > 0 {
-            state.shelf.give(self.length, ());
+            state.shelf.give(self.length, self.length);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What each phase of a run takes: the head, the choice of layers, and tuning.
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, highest};
 use super::outline::Outline;
 use super::planner::Planner;
 use super::{Memory, step};
@@ -26,56 +26,63 @@ impl<N: Network> Planner<'_, N> {
 
     /// The features of all examples, computed `size` at once, and the head fitted to them.
     pub(super) fn head(&self, size: usize) -> Result<Memory, Error> {
-        let (ledger, bare) = (Ledger::default(), self.bare());
-        let Some(classes) = self.classes() else { return self.validate(&ledger, &bare, size).map(|()| ledger.peak()) };
+        highest(self.config.threads, |ledger| self.fit_head(ledger, size))
+    }
+
+    fn fit_head(&self, ledger: &Ledger, size: usize) -> Result<(), Error> {
+        let bare = self.bare();
+        let Some(classes) = self.classes() else { return self.validate(ledger, &bare, size) };
         let features = self.layout().features();
         let mut all = Vec::new();
         for (examples, indices) in [(self.data.train, &self.train), (self.held(), &self.validation)] {
-            all.push(step::all_features(&ledger, indices.len(), features));
+            all.push(step::all_features(ledger, indices.len(), features));
             let chunks = indices.chunks(size).map(<[usize]>::to_vec).collect();
             for batch in self.shape.telling(examples, chunks, ALL) {
                 let input = self.shape.batch(examples, &batch)?;
-                step::features(&ledger, &self.workspace, self.network, &bare, &input)?;
+                step::features(ledger, &self.workspace, self.network, &bare, &input)?;
             }
         }
         let head = size_of::<f32>() * bare.delta(self.layout().head());
         // The head being fitted, the best so far, a candidate, and the one fitted before.
         ledger.own(|own| (own.deltas, own.states) = (4 * head, 2 * head));
-        step::fit(&ledger, classes, features, [self.train.len(), self.validation.len()], 64);
-        Ok(ledger.peak())
+        step::fit(ledger, classes, features, [self.train.len(), self.validation.len()], 64);
+        Ok(())
     }
 
     /// Gradients of every tapped layer, of `size` examples at once.
     pub(super) fn probe(&self, size: usize) -> Result<Memory, Error> {
-        let (ledger, mut bare) = (Ledger::default(), self.bare());
+        let mut bare = self.bare();
         self.layout().tapped().for_each(|id| bare.wanted[id.index()] = true);
-        self.own_heads(&ledger);
-        step::own(&ledger, &self.bare().with([]));
         let mut batches = cut(&self.drawn.probe, size);
         batches.truncate(self.config.probe_batches * self.config.batch.div_ceil(size));
-        for batch in self.shape.telling(self.data.train, batches, ALL) {
-            let input = self.shape.batch(self.data.train, &batch)?;
-            step::probe(&ledger, &self.workspace, self.network, &bare, &input)?;
-        }
-        Ok(ledger.peak())
+        let batches = self.shape.telling(self.data.train, batches, ALL);
+        highest(self.config.threads, |ledger| {
+            self.own_heads(ledger);
+            step::own(ledger, &self.bare().with([]));
+            for batch in &batches {
+                let input = self.shape.batch(self.data.train, batch)?;
+                step::probe(ledger, &self.workspace, self.network, &bare, &input)?;
+            }
+            Ok(())
+        })
     }
 
     /// A gate and a delta on every tapped layer.
     pub(super) fn scores(&self) -> Result<Memory, Error> {
-        let ledger = Ledger::default();
         let task = self.task(&self.layout().tapped().collect::<Vec<_>>());
-        self.own_heads(&ledger);
-        step::own(&ledger, &self.bare().with([]));
-        self.steps(&ledger, &task, &self.drawn.scores, None, ALL)?;
-        Ok(ledger.peak())
+        highest(self.config.threads, |ledger| {
+            self.own_heads(ledger);
+            step::own(ledger, &self.bare().with([]));
+            self.steps(ledger, &task, &self.drawn.scores, None, ALL)
+        })
     }
 
     /// Steps of tuning and validation, of at most `count` batches.
     pub(super) fn tune(&self, task: &Outline<'_>, validation: usize, count: usize) -> Result<Memory, Error> {
-        let ledger = Ledger::default();
-        self.own_heads(&ledger);
-        self.steps(&ledger, task, &self.drawn.tune, Some(validation), count)?;
-        Ok(ledger.peak())
+        highest(self.config.threads, |ledger| {
+            self.own_heads(ledger);
+            self.steps(ledger, task, &self.drawn.tune, Some(validation), count)
+        })
     }
 
     fn steps(

@@ -1,7 +1,7 @@
 //! What passes over one batch take.
 
 use super::Memory;
-use super::ledger::{Buffer, Ledger, Use};
+use super::ledger::{Buffer, Ledger, Use, highest};
 use super::outline::Outline;
 use super::sketch::Sketch;
 use crate::base::Base;
@@ -30,12 +30,11 @@ pub fn plan_step(
     let layers = active.iter().copied().chain(own_norms.map(|(id, _)| id));
     let mut outline = Outline::new(base, layout, Some(classes)).with(layers);
     outline.statistics = norms == Norms::Statistics && layout.has_statistics();
-    let (ledger, workspace) = (Ledger::default(), Workspace::new(config.threads));
-    own(&ledger, &outline);
-    for _ in 0..3 {
-        step(&ledger, &workspace, network, &outline, config.optimizer, input)?;
-    }
-    Ok(ledger.peak())
+    let workspace = Workspace::new(config.threads);
+    highest(config.threads, |ledger| {
+        own(ledger, &outline);
+        (0..3).try_for_each(|_| step(ledger, &workspace, network, &outline, config.optimizer, input))
+    })
 }
 
 /// Counts what a task owns before its first step, and returns the bytes of its deltas.
@@ -78,7 +77,7 @@ pub(super) fn step(
     input: &Input,
 ) -> Result<(), Error> {
     let _gradients = {
-        ledger.own(|own| own.batch = bytes(input));
+        hold(ledger, input);
         let mut tape = Sketch::tape(outline, ledger, workspace);
         let logits = network.logits(&mut tape, input)?;
         let gradient = ledger.take(logits.data.rows, logits.data.cols);
@@ -87,10 +86,7 @@ pub(super) fn step(
         tape.backward(&logits, gradient, &mut |_, gradient| gradients.push(gradient));
         (gradients, moments)
     };
-    ledger.own(|own| {
-        own.batch = 0;
-        own.states = states(outline, optimizer);
-    });
+    ledger.own(|own| own.states = states(outline, optimizer));
     Ok(())
 }
 
@@ -102,12 +98,11 @@ pub(super) fn probe(
     outline: &Outline<'_>,
     input: &Input,
 ) -> Result<(), Error> {
-    ledger.own(|own| own.batch = bytes(input));
+    hold(ledger, input);
     let mut tape = Sketch::tape(outline, ledger, workspace);
     let logits = network.logits(&mut tape, input)?;
     let gradient = ledger.take(logits.data.rows, logits.data.cols);
     tape.backward(&logits, gradient, &mut |_, gradient| drop(gradient));
-    ledger.own(|own| own.batch = 0);
     Ok(())
 }
 
@@ -119,10 +114,9 @@ pub(super) fn evaluate(
     outline: &Outline<'_>,
     input: &Input,
 ) -> Result<(), Error> {
-    ledger.own(|own| own.batch = bytes(input));
+    hold(ledger, input);
     let logits = network.logits(&mut Sketch::eval(outline, ledger, workspace), input)?;
     drop(ledger.take(logits.data.rows, logits.data.cols));
-    ledger.own(|own| own.batch = 0);
     Ok(())
 }
 
@@ -134,9 +128,8 @@ pub(super) fn features(
     outline: &Outline<'_>,
     input: &Input,
 ) -> Result<(), Error> {
-    ledger.own(|own| own.batch = bytes(input));
+    hold(ledger, input);
     network.features(&mut Sketch::eval(outline, ledger, workspace), input)?;
-    ledger.own(|own| own.batch = 0);
     Ok(())
 }
 
@@ -160,6 +153,11 @@ pub(super) fn all_features(ledger: &Ledger, rows: usize, cols: usize) -> Buffer 
     let values = ledger.take(rows, cols);
     values.mark(Use::Feature);
     values
+}
+
+/// Counts a batch with the largest there has been: what the pool holds at its highest may be of another.
+fn hold(ledger: &Ledger, input: &Input) {
+    ledger.own(|own| own.batch = own.batch.max(bytes(input)));
 }
 
 /// Bytes of a batch.
