@@ -173,8 +173,10 @@ impl Opened {
             clip: None,
             number: number as u32,
         };
-        adapted.update(&self.workspace, step);
-        Ok(loss)
+        match adapted.update(&self.workspace, step) {
+            true => Ok(loss),
+            false => Err("a gradient is not a number".into()),
+        }
     }
 }
 

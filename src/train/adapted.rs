@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::{Optimizer, Update};
@@ -182,22 +184,40 @@ impl Adapted {
         }
     }
 
-    /// Updates deltas, scores and head from the accumulated gradients, and forms the merged weights anew.
-    pub fn update(&mut self, workspace: &Workspace, step: Step) {
-        self.follow_gradients(workspace, step);
+    /// Updates deltas, scores and head from the accumulated gradients, and forms the merged weights anew. Where the
+    /// norm of the gradients is no number, they are dropped and nothing changes; returns whether it is one.
+    #[must_use]
+    pub fn update(&mut self, workspace: &Workspace, step: Step) -> bool {
+        let followed = self.follow_gradients(workspace, step);
+        if followed {
+            self.merge(workspace);
+        }
+        followed
+    }
+
+    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's.
+    #[must_use]
+    pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) -> bool {
+        let followed = self.follow_gradients(workspace, step);
+        if followed {
+            merge(&mut self.own, workspace, |id, part| ground.param(id, part));
+        }
+        followed
+    }
+
+    /// Forms the merged weights of open layers anew.
+    fn merge(&mut self, workspace: &Workspace) {
         let (base, layout) = (&self.base, &self.layout);
         merge(&mut self.own, workspace, |id, part| base_param(base, layout.layer(id), part));
     }
 
-    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's.
-    pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) {
-        self.follow_gradients(workspace, step);
-        merge(&mut self.own, workspace, |id, part| ground.param(id, part));
-    }
-
-    fn follow_gradients(&mut self, workspace: &Workspace, step: Step) {
+    fn follow_gradients(&mut self, workspace: &Workspace, step: Step) -> bool {
         let open = |own: &&OwnLayer| own.is_open();
         let norm = self.own.iter().flatten().filter(open).map(OwnLayer::squared_gradient).sum::<f32>().sqrt();
+        if !norm.is_finite() {
+            self.own.iter_mut().flatten().flat_map(OwnLayer::params_mut).for_each(|param| param.gradient = None);
+            return false;
+        }
         let clipped = step.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
         let penalty = step.lambda / self.tapped.max(1) as f32;
         for (id, layer) in self.layout.layers() {
@@ -222,6 +242,23 @@ impl Adapted {
                 step.optimizer.update(workspace, std::slice::from_mut(score), &[gradient], state, update);
             }
         }
+        true
+    }
+
+    /// What was serialized, over `base` again; nothing where the layers are not those of `layout`.
+    pub(super) fn restored(base: &Base, layout: &Arc<Layout>, own: Vec<Option<OwnLayer>>) -> Option<Self> {
+        let mut adapted = Self::new(base, layout);
+        let fits = |(id, own): (LayerId, &Option<OwnLayer>)| own.as_ref().is_none_or(|own| own.fits(layout.layer(id)));
+        if own.len() != layout.len() || !layout.layers().map(|(id, _)| id).zip(&own).all(fits) {
+            return None;
+        }
+        adapted.wanted = own.iter().map(Option::is_some).collect();
+        adapted.own = own;
+        let head = layout.head().index();
+        let deltas = adapted.own.iter_mut().enumerate().filter(|&(id, _)| id != head);
+        deltas.filter_map(|(_, own)| own.as_mut()).flat_map(OwnLayer::params_mut).for_each(OwnParam::make_room);
+        adapted.merge(&Workspace::new(1));
+        Some(adapted)
     }
 
     /// The merged values, head or statistics that the task has of its own and uses.
@@ -254,6 +291,13 @@ fn merge<'a>(
 
 fn base_param<'a>(base: &'a Base, layer: &Layer, part: Part) -> Option<WeightRef<'a>> {
     Some(WeightRef::Base(base.tensor(layer.param(part)?.tensor?)))
+}
+
+/// As what is the task's own: for each layer of the network its values, optimizer states and gate, or nothing.
+impl Serialize for Adapted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.own.serialize(serializer)
+    }
 }
 
 impl Weights for Adapted {

@@ -1,12 +1,15 @@
 //! What a task that is being trained has of its own in one layer.
 
+use serde::{Deserialize, Serialize};
+
 use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::State;
 use crate::kernels::{Tensor, Workspace, add_assign, add_into, dot, squared_norm};
-use crate::runtime::WeightRef;
+use crate::runtime::{Layer, LayerKind, Part, WeightRef};
 
 /// The task's own part of one layer: its weight and bias under one gate, or under none.
+#[derive(Serialize, Deserialize)]
 pub(super) struct OwnLayer {
     pub(super) gate: Option<Gate>,
     pub(super) weight: OwnParam,
@@ -28,6 +31,21 @@ impl OwnLayer {
         std::iter::once(&mut self.weight).chain(&mut self.bias)
     }
 
+    /// Whether the values are as many as the layer's; a head may have any number of classes.
+    pub(super) fn fits(&self, layer: &Layer) -> bool {
+        let values = |part, found: Option<&[f32]>| match layer.param(part) {
+            Some(_) if layer.kind == LayerKind::Head => true,
+            Some(param) => found.is_none_or(|found| found.len() == param.elements()),
+            None => found.is_none(),
+        };
+        let [mean, variance] = [0, 1].map(|which| self.statistics.as_ref().map(|both| &both[which][..]));
+        values(Part::Weight, Some(&self.weight.values))
+            && values(Part::Bias, self.bias.as_ref().map(|bias| &bias.values[..]))
+            && values(Part::Mean, mean)
+            && values(Part::Variance, variance)
+            && self.params().all(|param| param.state.fits(param.values.len()))
+    }
+
     /// Adds the layer's gradients to those it holds.
     pub(super) fn accumulate(&mut self, gradient: LayerGrad) {
         self.weight.accumulate(gradient.weight);
@@ -47,11 +65,14 @@ impl OwnLayer {
 }
 
 /// One tensor of the task's own.
+#[derive(Serialize, Deserialize)]
 pub(super) struct OwnParam {
     /// The delta; for a tensor that the base lacks, the values themselves.
     pub(super) values: Vec<f32>,
     /// Base plus delta; empty for a tensor that the base lacks.
+    #[serde(skip)]
     merged: Vec<f32>,
+    #[serde(skip)]
     pub(super) gradient: Option<Tensor>,
     pub(super) state: State,
 }
@@ -65,6 +86,11 @@ impl OwnParam {
     /// A tensor in place of one that the base lacks or that is replaced whole.
     pub(super) fn replacement(values: Vec<f32>) -> Self {
         Self { values, merged: Vec::new(), gradient: None, state: State::default() }
+    }
+
+    /// Makes a read tensor one that is merged with the base's.
+    pub(super) fn make_room(&mut self) {
+        self.merged = vec![0.0; self.values.len()];
     }
 
     /// The values a forward pass uses.

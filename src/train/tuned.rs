@@ -1,12 +1,15 @@
 //! The outcome of a fine-tune: what becomes an adapter.
 
+use serde::{Deserialize, Serialize};
+
 use super::adapted::Adapted;
 use super::config::Config;
+use super::contents::Contents;
 use super::error::Error;
 use super::select::Worth;
 use crate::base::Base;
-use crate::format::{Draft, Encoding, Role, Shape, Summary, TensorDraft};
-use crate::runtime::{Layer, LayerId, LayerKind, Layout, Network, Part, Score};
+use crate::format::{Encoding, Summary};
+use crate::runtime::{LayerId, Layout, Network, Part, Score};
 
 /// A tuned task, from its best epoch.
 pub struct Tuned {
@@ -22,6 +25,8 @@ pub struct Tuned {
     pub epoch: usize,
     /// Steps that were done, in all phases but the head's.
     pub steps: u32,
+    /// How many of them taught nothing, since their loss or gradient was no number.
+    pub dropped: u32,
     /// Mean seconds of a tuning step, without the validation between epochs.
     pub seconds_per_step: f64,
     /// What each tapped layer was found worth; empty where none was chosen by worth.
@@ -31,7 +36,7 @@ pub struct Tuned {
 }
 
 /// Values of one layer: deltas, or a head's own, or statistics.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct TunedLayer {
     pub(super) id: LayerId,
     pub(super) parts: Vec<(Part, Vec<f32>)>,
@@ -83,54 +88,8 @@ impl Tuned {
         task: &str,
         encoding: Encoding,
     ) -> Result<Vec<u8>, Error> {
-        let mut tensors = Vec::new();
-        for own in &self.layers {
-            let layer = layout.layer(own.id);
-            for (part, values) in &own.parts {
-                let encoding = match part {
-                    Part::Weight if layer.kind.is_tapped() => encoding,
-                    _ => Encoding::F32,
-                };
-                tensors.push(self.tensor(base, layer, *part, values, encoding)?);
-            }
-        }
-        tensors.sort_by(|a, b| a.name.cmp(b.name));
-        let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        let draft = Draft {
-            task,
-            architecture,
-            method: self.method,
-            base: base.fingerprint(),
-            content: base.content(),
-            summary: self.summary,
-            labels: &labels,
-            tensors: &tensors,
-        };
-        let mut bytes = vec![0; draft.encoded_len()?];
-        draft.encode(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn tensor<'a>(
-        &'a self,
-        base: &Base,
-        layer: &'a Layer,
-        part: Part,
-        values: &'a [f32],
-        encoding: Encoding,
-    ) -> Result<TensorDraft<'a>, Error> {
-        let param = layer.param(part).unwrap_or(&layer.weight);
-        let mut dims: Vec<u32> = param.shape.iter().map(|&size| size as u32).collect();
-        let role = match part {
-            Part::Mean | Part::Variance => Role::Statistics,
-            _ if layer.kind == LayerKind::Head => Role::Replacement,
-            _ => Role::Delta,
-        };
-        if let (Role::Replacement, Some(classes)) = (role, dims.first_mut()) {
-            *classes = self.labels.len() as u32;
-        }
-        let base = param.tensor.map(|id| base.digest(id));
-        Ok(TensorDraft { name: &param.name, role, encoding, shape: Shape::new(&dims)?, base, values })
+        let Self { layers, labels, summary, method, .. } = self;
+        Contents { layers, labels, summary: *summary, method }.encode(base, architecture, layout, task, encoding)
     }
 }
 
