@@ -1,5 +1,6 @@
 //! The backward pass: the tape walked from its end, each node freed when it is done.
 
+use super::images::ImageNode;
 use super::tape::{Node, NodeId, Recorded, Tape};
 use crate::kernels::{self, Tensor, Workspace};
 use crate::runtime::{Error, LayerId, Part, Weights};
@@ -19,6 +20,40 @@ impl LayerGrad {
     }
 }
 
+/// A recorded operation, for those who watch the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What it is called in [`Ops`](crate::runtime::Ops).
+    pub name: &'static str,
+    /// The layer whose gradient flowed on to its input; `None` for operations without a product with a weight.
+    pub product: Option<LayerId>,
+}
+
+impl Node {
+    fn operation(&self) -> Operation {
+        let (name, product) = match *self {
+            Node::Linear { layer, x, .. } => ("linear", x.map(|_| layer)),
+            Node::Image(ImageNode::Conv { layer, x, .. }) => ("conv", x.map(|_| layer)),
+            Node::Image(ImageNode::BatchNorm(_)) => ("batch_norm", None),
+            Node::Image(ImageNode::MaxPool { .. }) => ("max_pool", None),
+            Node::Image(ImageNode::AveragePool { .. }) => ("average_pool", None),
+            Node::Image(ImageNode::SubsamplePad { .. }) => ("subsample_pad", None),
+            Node::Gather { .. } => ("gather", None),
+            Node::GatherInterpolated { .. } => ("gather_interpolated", None),
+            Node::Prepend { .. } => ("prepend", None),
+            Node::LayerNorm { .. } => ("layer_norm", None),
+            Node::Gelu { .. } => ("gelu", None),
+            Node::Add { .. } => ("add", None),
+            Node::Attention { .. } => ("attention", None),
+            Node::MeanRows { .. } => ("mean_rows", None),
+            Node::FirstRows { .. } => ("first_rows", None),
+            Node::Concat { .. } => ("concat", None),
+            Node::Columns { .. } => ("columns", None),
+        };
+        Operation { name, product }
+    }
+}
+
 impl<W: Weights> Tape<'_, W> {
     /// Walks back from `output` with `gradient` of the same shape. `sink` gets the gradients of each
     /// wanted layer when they are formed, from the last layer to the first, and once for each use of a
@@ -27,16 +62,32 @@ impl<W: Weights> Tape<'_, W> {
     /// # Errors
     /// If a layer's weights are missing, which the forward pass would have found.
     pub fn backward(
+        self,
+        output: &Recorded,
+        gradient: Tensor,
+        sink: &mut dyn FnMut(LayerId, LayerGrad),
+    ) -> Result<(), Error> {
+        self.backward_watched(output, gradient, sink, &mut |_| {})
+    }
+
+    /// As [`Tape::backward`]; `watch` is told which operation the way back has just come through.
+    ///
+    /// # Errors
+    /// As [`Tape::backward`].
+    pub fn backward_watched(
         mut self,
         output: &Recorded,
         gradient: Tensor,
         sink: &mut dyn FnMut(LayerId, LayerGrad),
+        watch: &mut dyn FnMut(Operation),
     ) -> Result<(), Error> {
         let mut gradients = Gradients((0..self.nodes.len()).map(|_| None).collect());
         gradients.flow(output.node, gradient);
         while let Some(node) = self.nodes.pop() {
             if let Some(dy) = gradients.0.pop().flatten() {
+                let operation = node.operation();
                 self.step(node, dy, &mut gradients, sink)?;
+                watch(operation);
             }
         }
         Ok(())

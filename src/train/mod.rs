@@ -27,7 +27,7 @@ mod tuned;
 mod tuning;
 
 pub use adapted::{Adapted, Step};
-pub use backward::LayerGrad;
+pub use backward::{LayerGrad, Operation};
 pub use bake::bake;
 pub use batches::{batches, split};
 pub use config::{Config, Method, Norms, Patch, Select};
