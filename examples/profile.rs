@@ -18,7 +18,9 @@ use std::time::Instant;
 use taps::base::Base;
 use taps::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace, cross_entropy, linear};
 use taps::models::Model;
-use taps::runtime::{BatchNorm, Error as RuntimeError, Input, LayerId, LayerKind, Layout, Network, Ops, Tokens, Weights};
+use taps::runtime::{
+    BatchNorm, Error as RuntimeError, Input, LayerId, LayerKind, Layout, Network, Ops, Tokens, Weights,
+};
 use taps::train::{Adapted, Optimizer, Recorded, Step, Tape};
 
 const CLASSES: usize = 77;
@@ -102,8 +104,7 @@ fn step(
     drop(logits);
     gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
     let (optimizer, rate) = (Optimizer::AdamW, 1e-4);
-    let step =
-        Step { optimizer, rate, head_rate: rate, score_rate: 0.0, decay: 0.0, lambda: 0.0, clip: None, number };
+    let step = Step { optimizer, rate, head_rate: rate, score_rate: 0.0, decay: 0.0, lambda: 0.0, clip: None, number };
     adapted.update(workspace, step);
     times.add("update", 0);
     Ok(())
@@ -145,6 +146,10 @@ impl Times {
         }
     }
 
+    fn products_of(&self, layers: &[LayerId]) -> usize {
+        layers.iter().map(|&layer| self.products(layer)).sum()
+    }
+
     /// Multiplications of attention's two products.
     fn attention(&self) -> usize {
         self.segments.ranges().map(|rows| 2 * rows.len() * rows.len() * self.layout.features()).sum()
@@ -166,7 +171,8 @@ impl Times {
         kinds.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
         kinds.iter().for_each(|(name, (seconds, products))| line(name, *seconds, *products));
         let made_of_products = || kinds.iter().filter(|(_, (_, products))| *products > 0).map(|(_, kind)| kind);
-        let (seconds, products) = (made_of_products().map(|kind| kind.0).sum(), made_of_products().map(|kind| kind.1).sum());
+        let (seconds, products) =
+            (made_of_products().map(|kind| kind.0).sum(), made_of_products().map(|kind| kind.1).sum());
         line("all with products", seconds, products);
         line("step", total, products);
     }
@@ -288,6 +294,24 @@ impl<W: Weights> Ops for Watched<'_, '_, W> {
         let out = self.tape.attention(q, k, v, heads, segments);
         let products = self.times.attention();
         self.timed("attention", products, out)
+    }
+
+    fn self_attention(
+        &mut self,
+        x: &Recorded,
+        ids: [LayerId; 3],
+        heads: Heads,
+        segments: &Segments,
+    ) -> Result<Recorded, RuntimeError> {
+        let out = self.tape.self_attention(x, ids, heads, segments);
+        let products = self.times.attention() + self.times.products_of(&ids);
+        self.timed("self_attention", products, out)
+    }
+
+    fn feed_forward(&mut self, x: &Recorded, ids: [LayerId; 2]) -> Result<Recorded, RuntimeError> {
+        let out = self.tape.feed_forward(x, ids);
+        let products = self.times.products_of(&ids);
+        self.timed("feed_forward", products, out)
     }
 
     fn mean_rows(&mut self, x: Recorded, segments: &Segments, skip: usize) -> Recorded {

@@ -23,6 +23,7 @@ mod schedule;
 mod select;
 mod tape;
 mod trainer;
+mod transformer;
 mod tuned;
 mod tuning;
 
