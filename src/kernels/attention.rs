@@ -4,9 +4,9 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::loss::softmax_row;
-use super::math::vectorize;
-use super::{Segments, Tensor, Workspace};
+use super::math::vectorized;
+use super::tensor::dot_row;
+use super::{Segments, Tensor, Workspace, softmax};
 
 /// How the features of queries, keys and values divide into heads.
 #[derive(Clone, Copy, Debug)]
@@ -61,18 +61,25 @@ pub fn attention_grad(
         let mut ds = workspace.tensor(tokens, tokens);
         let v = view.head(v, example, head).transpose();
         matmul(MatMut::from_row_major_slice_mut(&mut ds, tokens, tokens), Accum::Replace, dy, v, 1.0, Par::Seq);
-        vectorize(|| {
-            for (ds, p) in ds.chunks_exact_mut(tokens).zip(p.chunks_exact(tokens)) {
-                let along: f32 = ds.iter().zip(p).map(|(ds, p)| ds * p).sum();
-                ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = p * (*ds - along));
-            }
-        });
+        softmax_grad(&mut ds, &p, tokens);
         let ds = MatRef::from_row_major_slice(&ds, tokens, tokens);
         matmul(view.block_mut(dq, example), Accum::Replace, ds, view.head(k, example, head), view.scale, Par::Seq);
         let ds = ds.transpose();
         matmul(view.block_mut(dk, example), Accum::Replace, ds, view.head(q, example, head), view.scale, Par::Seq);
     });
     grads.map(|grad| view.interleave(workspace, &grad))
+}
+
+vectorized! {
+    /// Turns the gradient of each row of probabilities `p` into that of its scores.
+    fn softmax_grad(ds: &mut [f32], p: &[f32], cols: usize) {
+        for (ds, p) in ds.chunks_exact_mut(cols).zip(p.chunks_exact(cols)) {
+            let along = dot_row(ds, p);
+            for (ds, p) in ds.iter_mut().zip(p) {
+                *ds = p * (*ds - along);
+            }
+        }
+    }
 }
 
 /// Where the heads of a packed batch lie.
@@ -113,7 +120,7 @@ impl<'a> View<'a> {
         let out = MatMut::from_row_major_slice_mut(&mut scores, tokens, tokens);
         let (q, k) = (self.head(q, example, head), self.head(k, example, head));
         matmul(out, Accum::Replace, q, k.transpose(), self.scale, Par::Seq);
-        vectorize(|| scores.chunks_exact_mut(tokens).for_each(softmax_row));
+        softmax(&mut scores, tokens);
         scores
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Tensor, Workspace, add_assign};
+use super::{Segments, Tensor, Workspace, add_assign};
 
 /// Values under which a second thread costs more than it gains.
 const SMALL: usize = 16 * 1024;
@@ -27,6 +27,118 @@ pub(super) fn for_rows<T: Send>(
     }
     let rows_each = rows.div_ceil(parts);
     values.par_chunks_mut(rows_each * cols).enumerate().for_each(|(part, values)| body(part * rows_each, values));
+}
+
+/// As [`for_rows`], with the same rows of several slices, each of its own number of `cols`.
+pub(super) fn for_rows_of<const N: usize>(
+    workspace: &Workspace,
+    values: [&mut [f32]; N],
+    cols: [usize; N],
+    body: impl Fn(usize, [&mut [f32]; N]) + Sync,
+) {
+    let rows = values[0].len() / cols[0].max(1);
+    let parts = workspace.threads().min(values[0].len() / SMALL).min(rows);
+    if parts <= 1 {
+        return body(0, values);
+    }
+    let rows_each = rows.div_ceil(parts);
+    let mut rest = values;
+    let jobs: Vec<(usize, [&mut [f32]; N])> = (0..rows)
+        .step_by(rows_each)
+        .map(|first| {
+            let rows = rows_each.min(rows - first);
+            let part = std::array::from_fn(|index| {
+                let (part, tail) = std::mem::take(&mut rest[index]).split_at_mut(rows * cols[index]);
+                rest[index] = tail;
+                part
+            });
+            (first, part)
+        })
+        .collect();
+    jobs.into_par_iter().for_each(|(first, part)| body(first, part));
+}
+
+/// Rows that a thread computes with at a time where it passes several products in turn: so many that a product is as
+/// fast as with more, so few that what lies between two of them stays in the cache.
+const BLOCK: usize = 256;
+
+/// `rows` divided evenly among the threads and each thread's into ranges of about [`BLOCK`], and what to compute with
+/// within a range. Rows so few that threads do better to share each product are one range.
+pub(super) fn even_ranges(workspace: &Workspace, rows: usize) -> (Vec<Range<usize>>, Workspace) {
+    let threads = workspace.threads();
+    if rows < threads * BLOCK / 2 {
+        return (std::iter::once(0..rows).collect(), workspace.clone());
+    }
+    let count = threads * rows.div_ceil(threads * BLOCK);
+    let ranges = (0..count).map(|index| index * rows / count..(index + 1) * rows / count);
+    (ranges.collect(), workspace.with_one_thread())
+}
+
+/// As [`even_ranges`], with whole examples in each range.
+pub(super) fn example_ranges(workspace: &Workspace, segments: &Segments) -> (Vec<Range<usize>>, Workspace) {
+    let rows = segments.rows();
+    let (even, within) = even_ranges(workspace, rows);
+    let mut ranges: Vec<Range<usize>> = Vec::with_capacity(even.len());
+    let mut start = 0;
+    for (index, even) in even.iter().enumerate() {
+        // An example is with those in whose even range its middle lies.
+        let end = segments.ranges().take_while(|example| (example.start + example.end) / 2 < even.end);
+        let end = if index + 1 == even.len() { rows } else { end.last().map_or(start, |example| example.end) };
+        if end > start {
+            ranges.push(start..end);
+            start = end;
+        }
+    }
+    if ranges.len() < workspace.threads() {
+        return (std::iter::once(0..rows).collect(), workspace.clone());
+    }
+    (ranges, within)
+}
+
+/// Calls `body` for each of `ranges`, which together are all rows, with these rows of the outputs, each of a number of
+/// columns. A thread has ranges that follow each other, and something of its own from `start`; all of these in order.
+pub(super) fn for_ranges<const N: usize, S: Send>(
+    workspace: &Workspace,
+    ranges: &[Range<usize>],
+    outputs: [(&mut [f32], usize); N],
+    start: impl Fn() -> S + Sync,
+    body: impl Fn(&mut S, Range<usize>, [&mut [f32]; N]) + Sync,
+) -> Vec<S> {
+    let cols: [usize; N] = std::array::from_fn(|index| outputs[index].1);
+    let mut rest = outputs.map(|(values, _)| values);
+    let mut jobs = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let parts: [&mut [f32]; N] = std::array::from_fn(|index| {
+            let (part, tail) = std::mem::take(&mut rest[index]).split_at_mut(range.len() * cols[index]);
+            rest[index] = tail;
+            part
+        });
+        jobs.push((range.clone(), parts));
+    }
+    let run = |jobs: Vec<(Range<usize>, [&mut [f32]; N])>| {
+        let mut own = start();
+        jobs.into_iter().for_each(|(range, parts)| body(&mut own, range, parts));
+        own
+    };
+    let rows = ranges.last().map_or(0, |range| range.end).max(1);
+    let threads = workspace.threads();
+    if threads == 1 || ranges.len() < 2 {
+        return vec![run(jobs)];
+    }
+    let mut lists: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+    for (range, parts) in jobs {
+        lists[(range.start + range.end) / 2 * threads / rows].push((range, parts));
+    }
+    lists.into_par_iter().map(run).collect()
+}
+
+/// Adds `other` to `values`, on several threads where they are long.
+///
+/// # Panics
+/// If they differ in length.
+pub fn add(workspace: &Workspace, values: &mut [f32], other: &[f32]) {
+    assert_eq!(values.len(), other.len());
+    for_rows(workspace, values, 1, |first, part| add_assign(part, &other[first..first + part.len()]));
 }
 
 /// What `body(range, sums)` adds to `sums [rows, cols]` for ranges that together are `0..count`: each thread

@@ -32,4 +32,4 @@ pub use prediction::Prediction;
 pub use switch::{Current, Runtime};
 pub use task::Task;
 pub use unit::{BatchNorm, ConvNorm};
-pub use weights::{Floats, WeightRef, Weights};
+pub use weights::{Floats, LinearFloats, WeightRef, Weights};

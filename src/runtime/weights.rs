@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::{Error, LayerId, LayerKind, Layout, Part};
 use crate::base::TensorView;
-use crate::kernels::{self, Epilogue, Grid, Interpolation, Tensor, Window, Workspace};
+use crate::kernels::{self, Epilogue, Grid, Interpolation, Linear, Tensor, Window, Workspace};
 
 /// The weights of all layers: of a task, or of one that is being trained.
 pub trait Weights: Sync {
@@ -31,6 +31,15 @@ pub trait Weights: Sync {
     /// [`Error::NoHead`].
     fn required(&self, layer: LayerId, part: Part) -> Result<WeightRef<'_>, Error> {
         self.param(layer, part).ok_or_else(|| Error::NoHead { task: self.name().to_owned() })
+    }
+
+    /// Weight and bias of a linear layer as f32.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`].
+    fn linear(&self, workspace: &Workspace, layer: LayerId) -> Result<LinearFloats<'_>, Error> {
+        let bias = self.param(layer, Part::Bias).map(|bias| bias.floats(workspace));
+        Ok(LinearFloats { weight: self.weight(layer)?.floats(workspace), bias })
     }
 
     /// Rows `indices` of the table `layer`: `[indices, features]`, added to `onto` where given.
@@ -149,6 +158,19 @@ pub enum Floats<'a> {
     InPlace(&'a [f32]),
     /// Converted for this use.
     Converted(Tensor),
+}
+
+/// Weight and bias of a linear layer as f32.
+pub struct LinearFloats<'a> {
+    weight: Floats<'a>,
+    bias: Option<Floats<'a>>,
+}
+
+impl LinearFloats<'_> {
+    /// The layer as kernels take it.
+    pub fn get(&self) -> Linear<'_> {
+        Linear { weight: &self.weight, bias: self.bias.as_deref() }
+    }
 }
 
 impl Deref for Floats<'_> {

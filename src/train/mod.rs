@@ -28,12 +28,13 @@ mod schedule;
 mod select;
 mod tape;
 mod trainer;
+mod transformer;
 mod tuned;
 mod tuning;
 mod varied;
 
 pub use adapted::{Adapted, Step};
-pub use backward::LayerGrad;
+pub use backward::{LayerGrad, Operation};
 pub use bake::bake;
 pub use batches::{batches, split};
 pub use checkpoint::Checkpoint;
