@@ -105,7 +105,7 @@ fn step(
     gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
     let (optimizer, rate) = (Optimizer::AdamW, 1e-4);
     let step = Step { optimizer, rate, head_rate: rate, score_rate: 0.0, decay: 0.0, lambda: 0.0, clip: None, number };
-    adapted.update(workspace, step);
+    assert!(adapted.update(workspace, step), "a gradient is not a number");
     times.add("update", 0);
     Ok(())
 }
