@@ -140,6 +140,10 @@ fn a_checkpoint_of_another_run_is_refused_and_kept() {
     refused(&digits(COUNT), &Config { seed: 1, ..small() }, "settings");
     refused(&digits(COUNT), &Config { rate: 1e-3, ..small() }, "settings");
     refused(&digits(COUNT + 1), &small(), "examples");
+    for in_training in [false, true] {
+        let middle = |index| index == COUNT / 2;
+        refused(&Spoiled { digits: digits(COUNT), spoiled: middle, in_training }, &small(), "examples");
+    }
     std::fs::write(&at, &kept[..kept.len() - 1]).unwrap();
     let error = checkpoint.fine_tune(&base, &model, &digits(COUNT), &small(), &mut Quiet).err().unwrap();
     assert!(matches!(error, Error::Checkpoint { .. }) && error.to_string().contains("x.checkpoint"), "{error}");
@@ -162,6 +166,18 @@ fn a_checkpoint_that_cannot_be_written_ends_nothing() {
 struct Spoiled {
     digits: taps::data::ImageSet,
     spoiled: fn(usize) -> bool,
+    /// In what is trained on, or else in what is looked at without training.
+    in_training: bool,
+}
+
+impl Spoiled {
+    fn spoil(&self, indices: &[usize]) -> Result<Input, runtime::Error> {
+        let Input::Images(mut images) = self.digits.batch(indices)? else { unreachable!() };
+        for (image, _) in indices.iter().enumerate().filter(|(_, index)| (self.spoiled)(**index)) {
+            images.pixels[image * 64..][..64].fill(f32::NAN);
+        }
+        Ok(Input::Images(images))
+    }
 }
 
 impl Examples for Spoiled {
@@ -178,15 +194,11 @@ impl Examples for Spoiled {
     }
 
     fn batch(&self, indices: &[usize]) -> Result<Input, runtime::Error> {
-        self.digits.batch(indices)
+        if self.in_training { self.digits.batch(indices) } else { self.spoil(indices) }
     }
 
     fn training_batch(&self, indices: &[usize], _: u64) -> Result<Input, runtime::Error> {
-        let Input::Images(mut images) = self.batch(indices)? else { unreachable!() };
-        for (image, _) in indices.iter().enumerate().filter(|(_, index)| (self.spoiled)(**index)) {
-            images.pixels[image * 64..][..64].fill(f32::NAN);
-        }
-        Ok(Input::Images(images))
+        if self.in_training { self.spoil(indices) } else { self.digits.batch(indices) }
     }
 }
 
@@ -194,7 +206,7 @@ impl Examples for Spoiled {
 fn a_step_without_a_number_is_dropped_and_a_run_of_them_is_an_error() {
     let (base, model) = open();
     let tune = |spoiled: fn(usize) -> bool, watch: &mut Watch| {
-        let examples = Spoiled { digits: digits(COUNT), spoiled };
+        let examples = Spoiled { digits: digits(COUNT), spoiled, in_training: true };
         fine_tune(&base, &model, &examples, &Config { batch: 8, validation: 0.0, ..small() }, watch)
     };
     let mut watch = Watch::default();

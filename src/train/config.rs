@@ -140,7 +140,8 @@ pub struct Config {
     /// Parameter of the distribution by which images of a batch are mixed in pairs (mixup, arXiv 1710.09412), up
     /// to 1; 0 for none. Texts are left alone.
     pub mixup: f32,
-    /// Probability with which a token between the first and the last of a text is left out of a training step. Images are left alone.
+    /// Probability with which a token between the first and the last of a text is left out of a training step.
+    /// Images are left alone.
     pub token_dropout: f32,
     /// Share of the examples held out to choose the best epoch.
     pub validation: f32,

@@ -96,7 +96,8 @@ impl Observer for Steered<'_> {
     fn event(&mut self, event: &Event<'_>) {
         self.inner.event(event);
         if let Event::Step { .. } = event {
-            let share = self.pace.as_mut().map_or(1.0, |pace| pace()).clamp(0.01, 1.0);
+            let share = self.pace.as_mut().map_or(1.0, |pace| pace());
+            let share = if share.is_nan() { 1.0 } else { share.clamp(0.01, 1.0) };
             self.control.wait(self.since.elapsed().mul_f32(1.0 / share - 1.0));
         }
         self.since = Instant::now();
@@ -146,11 +147,22 @@ mod tests {
     #[test]
     fn a_pace_that_is_no_share_is_one_all_the_same() {
         let control = Control::new();
-        for pace in [f32::INFINITY, 2.0, 1.0] {
+        for pace in [f32::INFINITY, f32::NAN, 2.0, 1.0] {
             let mut quiet = Quiet;
             let mut steered = control.steer(&mut quiet).with_pace(move || pace);
-            steered.since = Instant::now() - LONG;
+            steered.since = Instant::now() - Duration::from_secs(60);
             steered.event(&Event::Step { loss: 0.0 });
         }
+    }
+
+    #[test]
+    fn at_half_the_pace_a_run_rests_as_long_as_it_works() {
+        let (control, mut quiet) = (Control::new(), Quiet);
+        let mut steered = control.steer(&mut quiet).with_pace(|| 0.5);
+        let worked = Duration::from_millis(20);
+        steered.since = Instant::now() - worked;
+        let before = Instant::now();
+        steered.event(&Event::Step { loss: 0.0 });
+        assert!(before.elapsed() >= worked);
     }
 }

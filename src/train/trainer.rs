@@ -119,18 +119,10 @@ impl<N: Network> Run<'_, N> {
             best: Best { layers, score: head_alone, epoch: 0 },
             pass: Pass::begin(1, &self.random),
         };
-        match (config.method, &config.select) {
-            (Method::Head, _) => {}
+        match config.method {
+            Method::Head => {}
             _ if self.stopped => {}
-            (Method::Taps, Select::Scores) => {
-                layout.tapped().for_each(|id| course.adapted.own(id, Some(self.gate())));
-                self.own_norms(&mut course.adapted);
-                course.stage = Stage::Scores;
-            }
-            (Method::Taps, _) => {
-                let worth = self.select(&course.adapted, observer)?;
-                self.chosen(&mut course, worth, observer);
-            }
+            Method::Taps => self.select(&mut course, observer)?,
             _ => self.chosen(&mut course, Vec::new(), observer),
         }
         Ok(course)
@@ -166,6 +158,14 @@ impl<N: Network> Run<'_, N> {
             worth: course.worth,
             stopped: self.stopped,
         }
+    }
+
+    /// Whether these can be weight and bias of the task's head; nothing where the base's is kept.
+    pub(super) fn head_fits(&self, weight: Option<&[f32]>, bias: Option<&[f32]>) -> bool {
+        let classes = self.data.train.classes().len();
+        let expected =
+            [classes * self.network.layout().features(), classes].map(|size| self.config.own_head.then_some(size));
+        [weight, bias].map(|values| values.map(<[f32]>::len)) == expected
     }
 
     /// Class names that an adapter brings.
@@ -233,28 +233,37 @@ impl<N: Network> Run<'_, N> {
         Gate::new(self.config.initial_score, self.config.threshold)
     }
 
-    /// What each tapped layer is worth before any is changed, and which are chosen.
-    fn select(&mut self, bare: &Adapted, observer: &mut dyn Observer) -> Result<Vec<Worth>, Error> {
-        let layout = self.network.layout();
-        let mut worth = match &self.config.select {
-            Select::Given(names) => return select::given(self.network, names),
+    /// Chooses layers, or begins to train the scores that they are to be chosen by.
+    fn select(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
+        let (config, layout) = (self.config, self.network.layout());
+        let mut worth = match &config.select {
+            Select::Scores => {
+                layout.tapped().for_each(|id| course.adapted.own(id, Some(self.gate())));
+                self.own_norms(&mut course.adapted);
+                course.stage = Stage::Scores;
+                return Ok(());
+            }
+            Select::Given(names) => select::given(self.network, names)?,
             Select::Last => select::last(layout),
             Select::Random => select::random(layout, &mut self.random),
-            Select::Scores => select::scores(self.network, bare),
             Select::Probe => {
                 let mut order = self.order();
-                order.truncate(self.config.probe_batches);
+                order.truncate(config.probe_batches);
                 observer.event(&Event::Begin { phase: Phase::Select, steps: order.len() });
                 let mut progress = |loss| {
                     observer.event(&Event::Step { loss });
                     !observer.stop()
                 };
-                select::probe(self.network, bare, self.data.train, &order, &self.workspace, &mut progress)?
+                let (bare, examples) = (&course.adapted, self.data.train);
+                select::probe(self.network, bare, examples, &order, &self.workspace, &mut progress)?
             }
         };
-        self.choose(&mut worth);
+        if !matches!(config.select, Select::Given(_)) {
+            self.choose(&mut worth);
+        }
         self.stopped = observer.stop();
-        Ok(worth)
+        self.chosen(course, worth, observer);
+        Ok(())
     }
 
     /// Chooses the worthiest layers, as far as the limits allow.

@@ -7,8 +7,8 @@ use crate::runtime::{Examples, Input, Network};
 use crate::train::trainer::Run;
 use crate::train::{Config, Error};
 
-/// Examples at each end of the training set whose content is looked at.
-const LOOKED_AT: usize = 4;
+/// Examples that are looked at together.
+const BATCH: usize = 256;
 
 /// Digests of what a run depends on.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -23,15 +23,18 @@ impl Identity {
         // How many threads there are changes what is rounded how, and not what is computed.
         let settings = Config { threads: 1, ..run.config.clone() };
         let settings = format!("{} {} {settings:?}", env!("CARGO_PKG_VERSION"), run.network.architecture());
-        let mut examples = Vec::new();
+        let mut examples = blake3::Hasher::new();
         add(&mut examples, run.data.train)?;
+        // What random changes training makes is no setting of the run, and shows in a batch.
+        let first: Vec<usize> = (0..run.data.train.len().min(BATCH)).collect();
+        add_input(&mut examples, run.data.train.training_batch(&first, 0)?);
         if let Some(validation) = run.data.validation {
             add(&mut examples, validation)?;
         }
         Ok(Self {
             base: run.base.content(),
             settings: Digest::of(settings.as_bytes()),
-            examples: Digest::of(&examples),
+            examples: Digest::from_bytes(*examples.finalize().as_bytes()),
         })
     }
 
@@ -46,21 +49,26 @@ impl Identity {
     }
 }
 
-/// Adds the classes, labels and sizes of all examples, and what the first and last ones look like in training.
-fn add(bytes: &mut Vec<u8>, examples: &dyn Examples) -> Result<(), Error> {
+/// Adds the classes, labels and content of all examples.
+fn add(hash: &mut blake3::Hasher, examples: &dyn Examples) -> Result<(), Error> {
     for class in examples.classes() {
-        bytes.extend(class.as_bytes());
-        bytes.push(0);
+        hash.update(class.as_bytes());
+        hash.update(&[0]);
     }
-    for index in 0..examples.len() {
-        bytes.extend((examples.label(index) as u32).to_le_bytes());
-        bytes.extend((examples.rows(index) as u32).to_le_bytes());
-    }
-    let ends: Vec<usize> =
-        (0..examples.len()).filter(|&index| index < LOOKED_AT || index + LOOKED_AT >= examples.len()).collect();
-    match examples.training_batch(&ends, 0)? {
-        Input::Tokens(tokens) => bytes.extend(tokens.ids.iter().flat_map(|id| id.to_le_bytes())),
-        Input::Images(images) => bytes.extend(images.pixels.iter().flat_map(|pixel| pixel.to_le_bytes())),
+    let indices: Vec<usize> = (0..examples.len()).collect();
+    for batch in indices.chunks(BATCH) {
+        for &index in batch {
+            hash.update(&(examples.label(index) as u64).to_le_bytes());
+            hash.update(&(examples.rows(index) as u64).to_le_bytes());
+        }
+        add_input(hash, examples.batch(batch)?);
     }
     Ok(())
+}
+
+fn add_input(hash: &mut blake3::Hasher, input: Input) {
+    match input {
+        Input::Tokens(tokens) => tokens.ids.iter().for_each(|id| _ = hash.update(&id.to_le_bytes())),
+        Input::Images(images) => images.pixels.iter().for_each(|pixel| _ = hash.update(&pixel.to_le_bytes())),
+    }
 }

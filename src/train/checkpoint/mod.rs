@@ -18,7 +18,7 @@ use super::trainer::Run;
 use super::tuned::TunedLayer;
 use super::{Config, Data, Error, Tuned};
 use crate::base::Base;
-use crate::runtime::{self, Layout, Network};
+use crate::runtime::{self, Network, Part};
 use identity::Identity;
 
 /// A file that a fine-tune leaves its state in as it goes, and goes on from where it is there.
@@ -117,10 +117,14 @@ impl<'a> Keeper<'a> {
             return Ok(None);
         };
         let layout = run.network.layout();
-        let misfit = || Error::Checkpoint { path: path.clone(), reason: "it holds layers that the network has not" };
+        let misfit = || Error::Checkpoint { path: path.clone(), reason: "it holds what the run cannot have come to" };
         let Course { stage, head_alone, warm, worth, adapted, best, pass } = course;
         let adapted = Adapted::restored(run.base, layout, adapted).ok_or_else(misfit)?;
-        if !best.layers.iter().all(|layer| fits(layer, layout)) || worth.iter().any(|worth| !has(layout, worth.layer)) {
+        let head = run.head_fits(adapted.delta(layout.head(), Part::Weight), adapted.delta(layout.head(), Part::Bias))
+            && warm.as_ref().is_none_or(|warm| run.head_fits(Some(&warm.weight), Some(&warm.bias)));
+        let layers = best.layers.iter().all(|layer| fits(layer, run))
+            && worth.iter().all(|worth| worth.layer.index() < layout.len());
+        if !head || !layers || pass.epoch == 0 {
             return Err(misfit());
         }
         run.counts = counts;
@@ -129,15 +133,16 @@ impl<'a> Keeper<'a> {
     }
 }
 
-fn has(layout: &Layout, id: runtime::LayerId) -> bool {
-    id.index() < layout.len()
-}
-
-/// Whether the values can be those of a layer; a head has any number of classes.
-fn fits(own: &TunedLayer, layout: &Layout) -> bool {
+/// Whether the values can be those of a layer of the run.
+fn fits<N: Network>(own: &TunedLayer, run: &Run<'_, N>) -> bool {
+    let layout = run.network.layout();
+    let values = |wanted| own.parts.iter().find(|(part, _)| *part == wanted).map(|(_, values)| &values[..]);
     let fits = |part, values: &Vec<f32>| {
-        let param = layout.layer(own.id).param(part);
-        param.is_some_and(|param| own.id == layout.head() || values.len() == param.elements())
+        layout.layer(own.id).param(part).is_some_and(|param| values.len() == param.elements())
     };
-    has(layout, own.id) && own.parts.iter().all(|(part, values)| fits(*part, values))
+    match own.id.index() < layout.len() {
+        true if own.id == layout.head() => run.head_fits(values(Part::Weight), values(Part::Bias)),
+        true => own.parts.iter().all(|(part, values)| fits(*part, values)),
+        false => false,
+    }
 }
