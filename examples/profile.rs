@@ -9,6 +9,7 @@
 //! of a step, their share, and for those made of matrix products the rate of their multiplications and additions. The
 //! last line is the rate of one product alone, the best of some shapes: what the machine's product reaches.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::Range;
@@ -51,10 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let labels: Vec<usize> = (0..batch).map(|example| example % CLASSES).collect();
 
     let workspace = Workspace::new(threads);
-    let mut times = Times::new(layout.clone(), segments);
+    let shape = Shape { layout: layout.clone(), segments };
+    let mut times = Times { shape, kinds: BTreeMap::new(), last: Instant::now() };
     for number in 0..=steps {
         if number == 1 {
-            times.clear();
+            times.kinds.clear();
         }
         step(&network, &mut adapted, &input, &labels, &workspace, &mut times, number as u32 + 1)?;
     }
@@ -80,27 +82,27 @@ fn step(
     let Watched { tape, times } = watched;
     let (_, gradient) = cross_entropy(workspace, logits.values(), labels, 0.0);
     times.add("cross_entropy", 0);
-    // Both callbacks are called in turn, and each takes what happened since the last call.
-    let cell = std::cell::RefCell::new(times);
+    let shape = times.shape.clone();
+    // Weight gradients are told before the operation whose they are.
+    let weights = Cell::new(0);
     tape.backward_watched(
         &logits,
         gradient,
         &mut |layer, gradient| {
-            let mut times = cell.borrow_mut();
-            let products = times.products(layer);
-            times.add("weight gradient", products);
+            weights.set(weights.get() + shape.products(layer));
             gradients.push((layer, gradient));
         },
         &mut |operation| {
-            let mut times = cell.borrow_mut();
-            let products = match operation.name {
-                "attention" => 5 * times.attention() / 2,
-                _ => operation.product.map_or(0, |layer| times.products(layer)),
+            let products = match (operation.name, &operation.layers[..]) {
+                ("attention", _) => 5 * times.shape.attention() / 2,
+                // What it forms again is among its products.
+                ("self_attention", layers) => 2 * times.shape.products_of(layers) + 5 * times.shape.attention() / 2,
+                ("feed_forward", [inner, outer]) => times.shape.products_of(&[*inner, *inner, *outer]),
+                (_, layers) => times.shape.products_of(layers),
             };
-            times.add(&format!("{} backward", operation.name), products);
+            times.add(&format!("{} backward", operation.name), products + weights.take());
         },
     )?;
-    let times = cell.into_inner();
     drop(logits);
     gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
     let (optimizer, rate) = (Optimizer::AdamW, 1e-4);
@@ -110,32 +112,14 @@ fn step(
     Ok(())
 }
 
-/// Time and multiplications of each kind of operation.
-struct Times {
+/// What is computed with.
+#[derive(Clone)]
+struct Shape {
     layout: Arc<Layout>,
     segments: Segments,
-    kinds: BTreeMap<String, (f64, usize)>,
-    last: Instant,
 }
 
-impl Times {
-    fn new(layout: Arc<Layout>, segments: Segments) -> Self {
-        Self { layout, segments, kinds: BTreeMap::new(), last: Instant::now() }
-    }
-
-    fn clear(&mut self) {
-        self.kinds.clear();
-    }
-
-    /// Puts the time since the last call down to `kind`.
-    fn add(&mut self, kind: &str, products: usize) {
-        let now = Instant::now();
-        let entry = self.kinds.entry(kind.to_owned()).or_default();
-        entry.0 += (now - self.last).as_secs_f64();
-        entry.1 += products;
-        self.last = now;
-    }
-
+impl Shape {
     /// Multiplications of a layer's product with all rows.
     fn products(&self, layer: LayerId) -> usize {
         let layer = self.layout.layer(layer);
@@ -153,6 +137,24 @@ impl Times {
     /// Multiplications of attention's two products.
     fn attention(&self) -> usize {
         self.segments.ranges().map(|rows| 2 * rows.len() * rows.len() * self.layout.features()).sum()
+    }
+}
+
+/// Time and multiplications of each kind of operation.
+struct Times {
+    shape: Shape,
+    kinds: BTreeMap<String, (f64, usize)>,
+    last: Instant,
+}
+
+impl Times {
+    /// Puts the time since the last call down to `kind`.
+    fn add(&mut self, kind: &str, products: usize) {
+        let now = Instant::now();
+        let entry = self.kinds.entry(kind.to_owned()).or_default();
+        entry.0 += (now - self.last).as_secs_f64();
+        entry.1 += products;
+        self.last = now;
     }
 
     fn print(&self, steps: usize) {
@@ -238,7 +240,7 @@ impl<W: Weights> Ops for Watched<'_, '_, W> {
 
     fn linear(&mut self, x: &Recorded, id: LayerId) -> Result<Recorded, RuntimeError> {
         let out = self.tape.linear(x, id);
-        let products = self.times.products(id);
+        let products = self.times.shape.products(id);
         self.timed("linear", products, out)
     }
 
@@ -292,7 +294,7 @@ impl<W: Weights> Ops for Watched<'_, '_, W> {
 
     fn attention(&mut self, q: Recorded, k: Recorded, v: Recorded, heads: Heads, segments: &Segments) -> Recorded {
         let out = self.tape.attention(q, k, v, heads, segments);
-        let products = self.times.attention();
+        let products = self.times.shape.attention();
         self.timed("attention", products, out)
     }
 
@@ -304,13 +306,13 @@ impl<W: Weights> Ops for Watched<'_, '_, W> {
         segments: &Segments,
     ) -> Result<Recorded, RuntimeError> {
         let out = self.tape.self_attention(x, ids, heads, segments);
-        let products = self.times.attention() + self.times.products_of(&ids);
+        let products = self.times.shape.attention() + self.times.shape.products_of(&ids);
         self.timed("self_attention", products, out)
     }
 
     fn feed_forward(&mut self, x: &Recorded, ids: [LayerId; 2]) -> Result<Recorded, RuntimeError> {
         let out = self.tape.feed_forward(x, ids);
-        let products = self.times.products_of(&ids);
+        let products = self.times.shape.products_of(&ids);
         self.timed("feed_forward", products, out)
     }
 

@@ -58,12 +58,7 @@ impl Adapted {
         let layer = self.layout.layer(id);
         let delta = |param: &crate::runtime::Param| OwnParam::delta(param.elements());
         let bias = layer.bias.as_ref().map(delta);
-        let mut own = OwnLayer { gate, weight: delta(&layer.weight), bias, statistics: None };
-        let workspace = Workspace::new(1);
-        own.weight.merge(&workspace, base_param(&self.base, layer, Part::Weight));
-        if let Some(bias) = &mut own.bias {
-            bias.merge(&workspace, base_param(&self.base, layer, Part::Bias));
-        }
+        let own = OwnLayer { gate, weight: delta(&layer.weight), bias, statistics: None };
         self.own[id.index()] = Some(own);
         self.wanted[id.index()] = true;
     }
@@ -182,17 +177,21 @@ impl Adapted {
         }
     }
 
-    /// Updates deltas, scores and head from the accumulated gradients, and forms the merged weights anew.
+    /// Updates deltas, scores and head from the accumulated gradients.
     pub fn update(&mut self, workspace: &Workspace, step: Step) {
         self.follow_gradients(workspace, step);
-        let (base, layout) = (&self.base, &self.layout);
-        merge(&mut self.own, workspace, |id, part| base_param(base, layout.layer(id), part));
     }
 
-    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's.
+    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's from now on.
     pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) {
         self.follow_gradients(workspace, step);
-        merge(&mut self.own, workspace, |id, part| ground.param(id, part));
+        let layers = self.own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
+        for (id, own) in layers.filter(|(_, own)| own.is_open()) {
+            own.weight.merge(workspace, ground.param(id, Part::Weight));
+            if let Some(bias) = &mut own.bias {
+                bias.merge(workspace, ground.param(id, Part::Bias));
+            }
+        }
     }
 
     fn follow_gradients(&mut self, workspace: &Workspace, step: Step) {
@@ -227,27 +226,12 @@ impl Adapted {
     /// The merged values, head or statistics that the task has of its own and uses.
     pub(super) fn own_param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
         let own = self.own[id.index()].as_ref().filter(|own| own.is_open())?;
-        let values = match part {
-            Part::Weight => Some(own.weight.effective()),
-            Part::Bias => own.bias.as_ref().map(OwnParam::effective),
-            Part::Mean => own.statistics.as_ref().map(|[mean, _]| mean.as_slice()),
-            Part::Variance => own.statistics.as_ref().map(|[_, variance]| variance.as_slice()),
-        };
-        values.map(WeightRef::Merged)
-    }
-}
-
-/// Forms the merged weights of open layers anew over those of `ground`.
-fn merge<'a>(
-    own: &mut [Option<OwnLayer>],
-    workspace: &Workspace,
-    ground: impl Fn(LayerId, Part) -> Option<WeightRef<'a>>,
-) {
-    let layers = own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
-    for (id, own) in layers.filter(|(_, own)| own.is_open()) {
-        own.weight.merge(workspace, ground(id, Part::Weight));
-        if let Some(bias) = &mut own.bias {
-            bias.merge(workspace, ground(id, Part::Bias));
+        let base = || Some(self.base.tensor(self.layout.layer(id).param(part)?.tensor?));
+        match part {
+            Part::Weight => Some(own.weight.over(base())),
+            Part::Bias => own.bias.as_ref().map(|bias| bias.over(base())),
+            Part::Mean => own.statistics.as_ref().map(|[mean, _]| WeightRef::Merged(mean)),
+            Part::Variance => own.statistics.as_ref().map(|[_, variance]| WeightRef::Merged(variance)),
         }
     }
 }

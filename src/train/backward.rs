@@ -22,38 +22,42 @@ impl LayerGrad {
 }
 
 /// A recorded operation, for those who watch the way back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// What it is called in [`Ops`](crate::runtime::Ops).
     pub name: &'static str,
-    /// The layer whose gradient flowed on to its input; `None` for operations without a product with a weight.
-    pub product: Option<LayerId>,
+    /// The layers whose products it is made of, where a gradient flowed on to its input.
+    pub layers: Vec<LayerId>,
 }
 
 impl Node {
     fn operation(&self) -> Operation {
-        let (name, product) = match *self {
-            Node::Linear { layer, x, .. } => ("linear", x.map(|_| layer)),
-            Node::Image(ImageNode::Conv { layer, x, .. }) => ("conv", x.map(|_| layer)),
-            Node::Image(ImageNode::BatchNorm(_)) => ("batch_norm", None),
-            Node::Image(ImageNode::MaxPool { .. }) => ("max_pool", None),
-            Node::Image(ImageNode::AveragePool { .. }) => ("average_pool", None),
-            Node::Image(ImageNode::SubsamplePad { .. }) => ("subsample_pad", None),
-            Node::Block(BlockNode::SelfAttention { .. }) => ("self_attention", None),
-            Node::Block(BlockNode::FeedForward { .. }) => ("feed_forward", None),
-            Node::Gather { .. } => ("gather", None),
-            Node::GatherInterpolated { .. } => ("gather_interpolated", None),
-            Node::Prepend { .. } => ("prepend", None),
-            Node::LayerNorm { .. } => ("layer_norm", None),
-            Node::Gelu { .. } => ("gelu", None),
-            Node::Add { .. } => ("add", None),
-            Node::Attention { .. } => ("attention", None),
-            Node::MeanRows { .. } => ("mean_rows", None),
-            Node::FirstRows { .. } => ("first_rows", None),
-            Node::Concat { .. } => ("concat", None),
-            Node::Columns { .. } => ("columns", None),
+        let (name, layers): (_, &[LayerId]) = match self {
+            Node::Linear { layer, x: Some(_), .. } => ("linear", std::slice::from_ref(layer)),
+            Node::Linear { .. } => ("linear", &[]),
+            Node::Block(BlockNode::SelfAttention { layers, x: Some(_), .. }) => ("self_attention", layers),
+            Node::Block(BlockNode::SelfAttention { .. }) => ("self_attention", &[]),
+            Node::Block(BlockNode::FeedForward { layers, x: Some(_), .. }) => ("feed_forward", layers),
+            Node::Block(BlockNode::FeedForward { .. }) => ("feed_forward", &[]),
+            Node::Image(ImageNode::Conv { layer, x: Some(_), .. }) => ("conv", std::slice::from_ref(layer)),
+            Node::Image(ImageNode::Conv { .. }) => ("conv", &[]),
+            Node::Image(ImageNode::BatchNorm(_)) => ("batch_norm", &[]),
+            Node::Image(ImageNode::MaxPool { .. }) => ("max_pool", &[]),
+            Node::Image(ImageNode::AveragePool { .. }) => ("average_pool", &[]),
+            Node::Image(ImageNode::SubsamplePad { .. }) => ("subsample_pad", &[]),
+            Node::Gather { .. } => ("gather", &[]),
+            Node::GatherInterpolated { .. } => ("gather_interpolated", &[]),
+            Node::Prepend { .. } => ("prepend", &[]),
+            Node::LayerNorm { .. } => ("layer_norm", &[]),
+            Node::Gelu { .. } => ("gelu", &[]),
+            Node::Add { .. } => ("add", &[]),
+            Node::Attention { .. } => ("attention", &[]),
+            Node::MeanRows { .. } => ("mean_rows", &[]),
+            Node::FirstRows { .. } => ("first_rows", &[]),
+            Node::Concat { .. } => ("concat", &[]),
+            Node::Columns { .. } => ("columns", &[]),
         };
-        Operation { name, product }
+        Operation { name, layers: layers.to_vec() }
     }
 }
 
@@ -133,7 +137,8 @@ impl<W: Weights> Tape<'_, W> {
             }
             Node::Linear { layer, kept, x } => {
                 if let Some(kept) = kept {
-                    let weight = kernels::linear_weight_grad(workspace, &dy, &*self.recall(kept)?);
+                    let weight =
+                        self.recall(&kept, |x| x.with(workspace, |x| kernels::linear_weight_grad(workspace, &dy, x)))?;
                     let bias = self.has_bias(layer).then(|| column_sums(workspace, &dy));
                     sink(layer, LayerGrad { weight, bias });
                 }
