@@ -59,7 +59,7 @@ pub(super) fn for_rows_of<const N: usize>(
 }
 
 /// Values that a thread holds between products that it passes in turn: so few that they stay in the cache.
-const HELD: usize = 384 * 1024;
+const HELD: usize = 192 * 1024;
 
 /// Rows of a thread under which threads do better to share each product.
 const FEW: usize = 128;
