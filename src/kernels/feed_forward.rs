@@ -5,7 +5,7 @@ use faer::Accum;
 
 use super::linear::{Linear, LinearGrad};
 use super::parallel::{even_ranges, for_ranges};
-use super::{Tensor, Workspace, gelu, gelu_grad};
+use super::{Kept, Tensor, Workspace, gelu, gelu_grad};
 
 /// What [`feed_forward_grad`] is to form.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub fn feed_forward(workspace: &Workspace, x: &Tensor, layers: [Linear<'_>; 2]) 
     let width = inner.outputs(inputs);
     let outputs = outer.outputs(width);
     let mut y = workspace.tensor(rows, outputs);
-    let (ranges, within) = even_ranges(workspace, rows);
+    let (ranges, within) = even_ranges(workspace, rows, width);
     for_ranges(
         workspace,
         &ranges,
@@ -59,7 +59,7 @@ pub fn feed_forward(workspace: &Workspace, x: &Tensor, layers: [Linear<'_>; 2]) 
 pub fn feed_forward_grad(
     workspace: &Workspace,
     dy: &Tensor,
-    x: &Tensor,
+    x: Kept<'_>,
     layers: [Linear<'_>; 2],
     wanted: Wanted<2>,
 ) -> LayersGrad<2> {
@@ -75,30 +75,31 @@ pub fn feed_forward_grad(
         let zeros = |layer: usize| LinearGrad::zeros(workspace, sizes[layer][0], sizes[layer][1]);
         [0, 1].map(|layer| wanted.layers[layer].then(|| zeros(layer)))
     };
-    let (ranges, within) = even_ranges(workspace, rows);
+    let (ranges, within) = even_ranges(workspace, rows, 2 * width);
     let cols = if dx.is_some() { inputs } else { 0 };
     let out = dx.as_mut().map_or(&mut [][..], |dx| &mut dx[..]);
     let sums = for_ranges(workspace, &ranges, [(out, cols)], start, |sums, rows, [dx]| {
-        let x = &x[rows.start * inputs..rows.end * inputs];
         let dy = &dy[rows.start * outputs..rows.end * outputs];
-        let [inner_sum, outer_sum] = sums;
-        let before = inner.forward(&within, x, inputs);
-        let mut middle = within.tensor(before.rows(), width);
-        if let Some(sum) = outer_sum {
-            middle.copy_from_slice(&before);
-            gelu(&within, &mut middle);
-            sum.add_rows(&within, dy, &middle);
-        }
-        if inner_sum.is_some() || !dx.is_empty() {
-            outer.input_grad(&within, dy, width, &mut middle, Accum::Replace);
-            gelu_grad(&within, &mut middle, &before);
-        }
-        if let Some(sum) = inner_sum {
-            sum.add_rows(&within, &middle, x);
-        }
-        if !dx.is_empty() {
-            inner.input_grad(&within, &middle, inputs, dx, accum);
-        }
+        x.with_rows(&within, rows, |x| {
+            let [inner_sum, outer_sum] = sums;
+            let before = inner.forward(&within, x, inputs);
+            let mut middle = within.tensor(before.rows(), width);
+            if let Some(sum) = outer_sum {
+                middle.copy_from_slice(&before);
+                gelu(&within, &mut middle);
+                sum.add_rows(&within, dy, &middle);
+            }
+            if inner_sum.is_some() || !dx.is_empty() {
+                outer.input_grad(&within, dy, width, &mut middle, Accum::Replace);
+                gelu_grad(&within, &mut middle, &before);
+            }
+            if let Some(sum) = inner_sum {
+                sum.add_rows(&within, &middle, x);
+            }
+            if !dx.is_empty() {
+                inner.input_grad(&within, &middle, inputs, dx, accum);
+            }
+        });
     });
     LayersGrad { input: dx, layers: added_up(workspace, sums) }
 }

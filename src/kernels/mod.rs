@@ -47,7 +47,7 @@ pub use grid::{Grid, Window};
 pub use interpolate::{Interpolation, interpolate, interpolate_grad};
 pub use linear::{Linear, LinearGrad, add_column_sums, linear, linear_input_grad, linear_weight_grad};
 pub use loss::{cross_entropy, softmax};
-pub use norm::{Normalized, layer_norm, layer_norm_affine_grad, layer_norm_grad, layer_norm_kept};
+pub use norm::{Kept, Normalized, layer_norm, layer_norm_affine_grad, layer_norm_grad, layer_norm_kept};
 pub use parallel::add;
 pub use patches::patches;
 pub use pool::Workspace;

@@ -1,5 +1,7 @@
 //! Layer normalization over the features of each row, and its gradients.
 
+use std::ops::Range;
+
 use super::math::{sum, vectorize, vectorized};
 use super::parallel::{for_rows, for_rows_of};
 use super::tensor::dot_row;
@@ -35,13 +37,64 @@ impl Normalized {
     /// # Panics
     /// If the sizes do not agree.
     pub fn scaled(&self, workspace: &Workspace, scale: &[f32], bias: &[f32]) -> Tensor {
+        self.scaled_rows(workspace, 0..self.values.rows(), scale, bias)
+    }
+
+    /// As [`Normalized::scaled`], of some rows.
+    pub(super) fn scaled_rows(&self, workspace: &Workspace, rows: Range<usize>, scale: &[f32], bias: &[f32]) -> Tensor {
         let cols = self.values.cols();
         assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
-        let mut out = workspace.tensor(self.values.rows(), cols);
+        let mut out = workspace.tensor(rows.len(), cols);
         for_rows(workspace, &mut out, cols, |first, part| {
-            scale_part(&self.values[first * cols..][..part.len()], part, scale, bias);
+            scale_part(&self.values[(rows.start + first) * cols..][..part.len()], part, scale, bias);
         });
         out
+    }
+}
+
+/// The input of layers on the way back.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept<'a> {
+    /// Its values, `[rows, features]`.
+    Values(&'a Tensor),
+    /// What a normalization gave with a scale and a bias, formed again some rows at a time.
+    Normalized(&'a Normalized, &'a [f32], &'a [f32]),
+}
+
+impl Kept<'_> {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.tensor().rows()
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.tensor().cols()
+    }
+
+    fn tensor(&self) -> &Tensor {
+        match self {
+            Kept::Values(values) => values,
+            Kept::Normalized(normalized, ..) => &normalized.values,
+        }
+    }
+
+    /// What `body` makes of its values.
+    pub fn with<R>(&self, workspace: &Workspace, body: impl FnOnce(&Tensor) -> R) -> R {
+        match *self {
+            Kept::Values(values) => body(values),
+            Kept::Normalized(normalized, scale, bias) => body(&normalized.scaled(workspace, scale, bias)),
+        }
+    }
+
+    /// Calls `body` with the values of some rows.
+    pub(super) fn with_rows(&self, workspace: &Workspace, rows: Range<usize>, body: impl FnOnce(&[f32])) {
+        match *self {
+            Kept::Values(values) => body(&values[rows.start * values.cols()..rows.end * values.cols()]),
+            Kept::Normalized(normalized, scale, bias) => {
+                body(&normalized.scaled_rows(workspace, rows, scale, bias));
+            }
+        }
     }
 }
 

@@ -58,26 +58,33 @@ pub(super) fn for_rows_of<const N: usize>(
     jobs.into_par_iter().for_each(|(first, part)| body(first, part));
 }
 
-/// Rows that a thread computes with at a time where it passes several products in turn: so many that a product is as
-/// fast as with more, so few that what lies between two of them stays in the cache.
-const BLOCK: usize = 256;
+/// Values that a thread holds between products that it passes in turn: so few that they stay in the cache.
+const HELD: usize = 192 * 1024;
 
-/// `rows` divided evenly among the threads and each thread's into ranges of about [`BLOCK`], and what to compute with
-/// within a range. Rows so few that threads do better to share each product are one range.
-pub(super) fn even_ranges(workspace: &Workspace, rows: usize) -> (Vec<Range<usize>>, Workspace) {
+/// Rows of a thread under which threads do better to share each product.
+const FEW: usize = 128;
+
+/// `rows` divided evenly among the threads, each thread's into ranges for which it holds `held` values a row between
+/// products, and what to compute with within a range. Few rows are one range.
+pub(super) fn even_ranges(workspace: &Workspace, rows: usize, held: usize) -> (Vec<Range<usize>>, Workspace) {
     let threads = workspace.threads();
-    if rows < threads * BLOCK / 2 {
+    if rows < threads * FEW {
         return (std::iter::once(0..rows).collect(), workspace.clone());
     }
-    let count = threads * rows.div_ceil(threads * BLOCK);
+    let each = (HELD / held.max(1)).clamp(FEW, 4 * FEW);
+    let count = threads * rows.div_ceil(threads * each);
     let ranges = (0..count).map(|index| index * rows / count..(index + 1) * rows / count);
     (ranges.collect(), workspace.with_one_thread())
 }
 
 /// As [`even_ranges`], with whole examples in each range.
-pub(super) fn example_ranges(workspace: &Workspace, segments: &Segments) -> (Vec<Range<usize>>, Workspace) {
+pub(super) fn example_ranges(
+    workspace: &Workspace,
+    segments: &Segments,
+    held: usize,
+) -> (Vec<Range<usize>>, Workspace) {
     let rows = segments.rows();
-    let (even, within) = even_ranges(workspace, rows);
+    let (even, within) = even_ranges(workspace, rows, held);
     let mut ranges: Vec<Range<usize>> = Vec::with_capacity(even.len());
     let mut start = 0;
     for (index, even) in even.iter().enumerate() {

@@ -61,7 +61,9 @@ pub trait Weights: Sync {
             return Err(Error::Input { message });
         }
         match self.weight(layer)? {
-            WeightRef::Merged(values) => Ok(kernels::gather(workspace, values, features, indices, onto)),
+            weight @ (WeightRef::Merged(_) | WeightRef::Sum(..)) => {
+                Ok(kernels::gather(workspace, &weight.floats(workspace), features, indices, onto))
+            }
             WeightRef::Base(view) => match view.as_f32() {
                 Some(values) => Ok(kernels::gather(workspace, values, features, indices, onto)),
                 None => {
@@ -117,13 +119,15 @@ pub trait Weights: Sync {
     }
 }
 
-/// A weight in the mapping or merged.
+/// A weight in the mapping, merged, or to be merged for each use.
 #[derive(Clone, Copy, Debug)]
 pub enum WeightRef<'a> {
     /// f32 values, of a merged layer.
     Merged(&'a [f32]),
     /// A tensor of the base.
     Base(TensorView<'a>),
+    /// A tensor of the base and a delta that is added to it for each use, of a layer that changes all the time.
+    Sum(TensorView<'a>, &'a [f32]),
 }
 
 impl<'a> WeightRef<'a> {
@@ -131,21 +135,26 @@ impl<'a> WeightRef<'a> {
     pub fn elements(&self) -> usize {
         match self {
             WeightRef::Merged(values) => values.len(),
-            WeightRef::Base(view) => view.elements(),
+            WeightRef::Base(view) | WeightRef::Sum(view, _) => view.elements(),
         }
     }
 
-    /// The values as f32: in place, or for f16, bf16 and unaligned tensors converted into scratch.
+    /// The values as f32: in place, or in scratch for sums and for f16, bf16 and unaligned tensors.
     #[inline]
     pub fn floats(self, workspace: &Workspace) -> Floats<'a> {
         match self {
             WeightRef::Merged(values) => Floats::InPlace(values),
+            WeightRef::Sum(view, delta) => {
+                let mut sum = workspace.tensor(1, view.elements());
+                kernels::add_into(workspace, &mut sum, &WeightRef::Base(view).floats(workspace), delta);
+                Floats::Formed(sum)
+            }
             WeightRef::Base(view) => match view.as_f32() {
                 Some(values) => Floats::InPlace(values),
                 None => {
                     let mut scratch = workspace.tensor(1, view.elements());
                     view.convert_into(&mut scratch);
-                    Floats::Converted(scratch)
+                    Floats::Formed(scratch)
                 }
             },
         }
@@ -156,8 +165,8 @@ impl<'a> WeightRef<'a> {
 pub enum Floats<'a> {
     /// Read where they are.
     InPlace(&'a [f32]),
-    /// Converted for this use.
-    Converted(Tensor),
+    /// Converted or added up for this use.
+    Formed(Tensor),
 }
 
 /// Weight and bias of a linear layer as f32.
@@ -180,7 +189,7 @@ impl Deref for Floats<'_> {
     fn deref(&self) -> &[f32] {
         match self {
             Floats::InPlace(values) => values,
-            Floats::Converted(tensor) => tensor,
+            Floats::Formed(tensor) => tensor,
         }
     }
 }

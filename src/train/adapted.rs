@@ -60,12 +60,7 @@ impl Adapted {
         let layer = self.layout.layer(id);
         let delta = |param: &crate::runtime::Param| OwnParam::delta(param.elements());
         let bias = layer.bias.as_ref().map(delta);
-        let mut own = OwnLayer { gate, weight: delta(&layer.weight), bias, statistics: None };
-        let workspace = Workspace::new(1);
-        own.weight.merge(&workspace, base_param(&self.base, layer, Part::Weight));
-        if let Some(bias) = &mut own.bias {
-            bias.merge(&workspace, base_param(&self.base, layer, Part::Bias));
-        }
+        let own = OwnLayer { gate, weight: delta(&layer.weight), bias, statistics: None };
         self.own[id.index()] = Some(own);
         self.wanted[id.index()] = true;
     }
@@ -184,31 +179,25 @@ impl Adapted {
         }
     }
 
-    /// Updates deltas, scores and head from the accumulated gradients, and forms the merged weights anew. Where the
-    /// norm of the gradients is no number, they are dropped and nothing changes; returns whether it is one.
+    /// Updates deltas, scores and head from the accumulated gradients. Where the norm of the gradients is no number,
+    /// they are dropped and nothing changes; returns whether it is one.
     #[must_use]
     pub fn update(&mut self, workspace: &Workspace, step: Step) -> bool {
-        let followed = self.follow_gradients(workspace, step);
-        if followed {
-            self.merge(workspace);
-        }
-        followed
+        self.follow_gradients(workspace, step)
     }
 
-    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's.
+    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's from now on.
     #[must_use]
     pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) -> bool {
         let followed = self.follow_gradients(workspace, step);
-        if followed {
-            merge(&mut self.own, workspace, |id, part| ground.param(id, part));
+        let layers = self.own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
+        for (id, own) in layers.filter(|(_, own)| followed && own.is_open()) {
+            own.weight.merge(workspace, ground.param(id, Part::Weight));
+            if let Some(bias) = &mut own.bias {
+                bias.merge(workspace, ground.param(id, Part::Bias));
+            }
         }
         followed
-    }
-
-    /// Forms the merged weights of open layers anew.
-    fn merge(&mut self, workspace: &Workspace) {
-        let (base, layout) = (&self.base, &self.layout);
-        merge(&mut self.own, workspace, |id, part| base_param(base, layout.layer(id), part));
     }
 
     fn follow_gradients(&mut self, workspace: &Workspace, step: Step) -> bool {
@@ -256,35 +245,19 @@ impl Adapted {
         adapted.own = own;
         let head = layout.head().index();
         let deltas = adapted.own.iter_mut().enumerate().filter(|&(id, _)| id != head);
-        deltas.filter_map(|(_, own)| own.as_mut()).flat_map(OwnLayer::params_mut).for_each(OwnParam::make_room);
-        adapted.merge(&Workspace::new(1));
+        deltas.filter_map(|(_, own)| own.as_mut()).flat_map(OwnLayer::params_mut).for_each(OwnParam::set_delta);
         Some(adapted)
     }
 
     /// The merged values, head or statistics that the task has of its own and uses.
     pub(super) fn own_param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
         let own = self.own[id.index()].as_ref().filter(|own| own.is_open())?;
-        let values = match part {
-            Part::Weight => Some(own.weight.effective()),
-            Part::Bias => own.bias.as_ref().map(OwnParam::effective),
-            Part::Mean => own.statistics.as_ref().map(|[mean, _]| mean.as_slice()),
-            Part::Variance => own.statistics.as_ref().map(|[_, variance]| variance.as_slice()),
-        };
-        values.map(WeightRef::Merged)
-    }
-}
-
-/// Forms the merged weights of open layers anew over those of `ground`.
-fn merge<'a>(
-    own: &mut [Option<OwnLayer>],
-    workspace: &Workspace,
-    ground: impl Fn(LayerId, Part) -> Option<WeightRef<'a>>,
-) {
-    let layers = own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
-    for (id, own) in layers.filter(|(_, own)| own.is_open()) {
-        own.weight.merge(workspace, ground(id, Part::Weight));
-        if let Some(bias) = &mut own.bias {
-            bias.merge(workspace, ground(id, Part::Bias));
+        let base = || Some(self.base.tensor(self.layout.layer(id).param(part)?.tensor?));
+        match part {
+            Part::Weight => Some(own.weight.over(base())),
+            Part::Bias => own.bias.as_ref().map(|bias| bias.over(base())),
+            Part::Mean => own.statistics.as_ref().map(|[mean, _]| WeightRef::Merged(mean)),
+            Part::Variance => own.statistics.as_ref().map(|[_, variance]| WeightRef::Merged(variance)),
         }
     }
 }

@@ -137,7 +137,8 @@ impl<W: Weights> Tape<'_, W> {
             }
             Node::Linear { layer, kept, x } => {
                 if let Some(kept) = kept {
-                    let weight = kernels::linear_weight_grad(workspace, &dy, &*self.recall(kept)?);
+                    let weight =
+                        self.recall(&kept, |x| x.with(workspace, |x| kernels::linear_weight_grad(workspace, &dy, x)))?;
                     let bias = self.has_bias(layer).then(|| column_sums(workspace, &dy));
                     sink(layer, LayerGrad { weight, bias });
                 }

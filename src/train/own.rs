@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::State;
+use crate::base::TensorView;
 use crate::kernels::{Tensor, Workspace, add_assign, add_into, dot, squared_norm};
 use crate::runtime::{Layer, LayerKind, Part, WeightRef};
 
@@ -69,7 +70,10 @@ impl OwnLayer {
 pub(super) struct OwnParam {
     /// The delta; for a tensor that the base lacks, the values themselves.
     pub(super) values: Vec<f32>,
-    /// Base plus delta; empty for a tensor that the base lacks.
+    /// Whether the values are a delta.
+    #[serde(skip)]
+    is_delta: bool,
+    /// The delta and other weights than the base's that it is of; empty where it is of the base's.
     #[serde(skip)]
     merged: Vec<f32>,
     #[serde(skip)]
@@ -80,28 +84,33 @@ pub(super) struct OwnParam {
 impl OwnParam {
     /// A zero delta of a base tensor of `elements`.
     pub(super) fn delta(elements: usize) -> Self {
-        Self { values: vec![0.0; elements], merged: vec![0.0; elements], gradient: None, state: State::default() }
+        Self { is_delta: true, ..Self::replacement(vec![0.0; elements]) }
     }
 
     /// A tensor in place of one that the base lacks or that is replaced whole.
     pub(super) fn replacement(values: Vec<f32>) -> Self {
-        Self { values, merged: Vec::new(), gradient: None, state: State::default() }
+        Self { values, is_delta: false, merged: Vec::new(), gradient: None, state: State::default() }
     }
 
-    /// Makes a read tensor one that is merged with the base's.
-    pub(super) fn make_room(&mut self) {
-        self.merged = vec![0.0; self.values.len()];
+    /// Makes a read tensor a delta.
+    pub(super) fn set_delta(&mut self) {
+        self.is_delta = true;
     }
 
-    /// The values a forward pass uses.
-    pub(super) fn effective(&self) -> &[f32] {
-        if self.merged.is_empty() { &self.values } else { &self.merged }
+    /// The values a forward pass uses, over a tensor of the base.
+    pub(super) fn over<'a>(&'a self, base: Option<TensorView<'a>>) -> WeightRef<'a> {
+        match base {
+            Some(base) if self.is_delta && self.merged.is_empty() => WeightRef::Sum(base, &self.values),
+            _ if self.merged.is_empty() => WeightRef::Merged(&self.values),
+            _ => WeightRef::Merged(&self.merged),
+        }
     }
 
-    /// Forms base plus delta anew.
-    pub(super) fn merge(&mut self, workspace: &Workspace, base: Option<WeightRef<'_>>) {
-        if let (Some(base), false) = (base, self.merged.is_empty()) {
-            add_into(workspace, &mut self.merged, &base.floats(workspace), &self.values);
+    /// Makes a delta one of `ground` in place of the base's tensor.
+    pub(super) fn merge(&mut self, workspace: &Workspace, ground: Option<WeightRef<'_>>) {
+        if let (Some(ground), true) = (ground, self.is_delta) {
+            self.merged.resize(self.values.len(), 0.0);
+            add_into(workspace, &mut self.merged, &ground.floats(workspace), &self.values);
         }
     }
 

@@ -119,14 +119,14 @@ impl<'a, W: Weights> Tape<'a, W> {
         Recorded { data: Arc::new(data), node, norm: None }
     }
 
-    /// The values that were kept.
-    pub(super) fn recall(&self, kept: Kept) -> Result<Arc<Tensor>, Error> {
+    /// What `body` makes of values that were kept.
+    pub(super) fn recall<R>(&self, kept: &Kept, body: impl FnOnce(kernels::Kept<'_>) -> R) -> Result<R, Error> {
         match kept {
-            Kept::Value(values) => Ok(values),
+            Kept::Value(values) => Ok(body(kernels::Kept::Values(values))),
             Kept::Norm(normalized, layer) => {
-                let scale = self.weights.weight(layer)?.floats(self.workspace);
-                let bias = self.weights.required(layer, Part::Bias)?.floats(self.workspace);
-                Ok(Arc::new(normalized.scaled(self.workspace, &scale, &bias)))
+                let scale = self.weights.weight(*layer)?.floats(self.workspace);
+                let bias = self.weights.required(*layer, Part::Bias)?.floats(self.workspace);
+                Ok(body(kernels::Kept::Normalized(normalized, &scale, &bias)))
             }
         }
     }

@@ -50,20 +50,21 @@ impl<W: Weights> Tape<'_, W> {
         let workspace = self.workspace;
         match node {
             BlockNode::SelfAttention { layers, kept, heads, segments, x } => {
-                let input = self.recall(kept)?;
                 let [q, k, v] = layers.map(|layer| self.weights.linear(workspace, layer));
                 let (q, k, v) = (q?, k?, v?);
                 let linears = [q.get(), k.get(), v.get()];
                 let wanted = self.wanted_of(layers, x, gradients);
-                let grad = kernels::self_attention_grad(workspace, &dy, &input, linears, (heads, &segments), wanted);
+                let grad = self.recall(&kept, |x| {
+                    kernels::self_attention_grad(workspace, &dy, x, linears, (heads, &segments), wanted)
+                })?;
                 self.give(layers, grad, x, gradients, sink);
             }
             BlockNode::FeedForward { layers, kept, x } => {
-                let input = self.recall(kept)?;
                 let [inner, outer] = layers.map(|layer| self.weights.linear(workspace, layer));
                 let (inner, outer) = (inner?, outer?);
                 let wanted = self.wanted_of(layers, x, gradients);
-                let grad = kernels::feed_forward_grad(workspace, &dy, &input, [inner.get(), outer.get()], wanted);
+                let linears = [inner.get(), outer.get()];
+                let grad = self.recall(&kept, |x| kernels::feed_forward_grad(workspace, &dy, x, linears, wanted))?;
                 self.give(layers, grad, x, gradients, sink);
             }
         }

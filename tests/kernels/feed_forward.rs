@@ -1,7 +1,7 @@
 //! A transformer's feed-forward layers and their gradients, in one range of rows and in several.
 
 use proptest::prelude::*;
-use taps::kernels::{Linear, Wanted, feed_forward, feed_forward_grad};
+use taps::kernels::{Kept, Linear, Wanted, feed_forward, feed_forward_grad, layer_norm_kept, linear_weight_grad};
 
 use crate::check::{BOUND, Values, assert_close, assert_gradient, bits, config, copy, run, wide, workspace};
 use crate::naive;
@@ -53,7 +53,7 @@ proptest! {
         let size = size(inputs, width) * (outputs as f64 + (rows as f64).sqrt());
         let found = run(size, |workspace| {
             let wanted = Wanted { layers: [true; 2], input: true, onto: added.then(|| copy(&onto)) };
-            let grad = feed_forward_grad(workspace, &dy, &x, layers, wanted);
+            let grad = feed_forward_grad(workspace, &dy, Kept::Values(&x), layers, wanted);
             let [Some(inner), Some(outer)] = grad.layers else { panic!("both layers were wanted") };
             assert_eq!((inner.weight.rows(), inner.weight.cols()), (width, inputs));
             assert_eq!((outer.weight.rows(), outer.weight.cols()), (outputs, width));
@@ -85,7 +85,7 @@ proptest! {
         let layers = [&w1, &w2].map(|weight| Linear { weight, bias: None });
         let grad = |layers_wanted, input| {
             let wanted = Wanted { layers: layers_wanted, input, onto: None };
-            feed_forward_grad(&workspace(1), &dy, &x, layers, wanted)
+            feed_forward_grad(&workspace(1), &dy, Kept::Values(&x), layers, wanted)
         };
         let (some, all) = (grad([first, second], input), grad([true; 2], true));
         assert_eq!(some.input.is_some(), input);
@@ -98,5 +98,26 @@ proptest! {
                 assert_eq!((bits(&some.weight), bits(&some.bias)), (bits(&all.weight), bits(&all.bias)));
             }
         }
+    }
+
+    /// An input formed again from what a normalization kept is that input, to the bit.
+    #[test]
+    fn the_input_is_what_the_norm_gave([rows, inputs, width, outputs] in shape(), seed: u64) {
+        let mut values = Values(seed);
+        let [scale, bias] = [(); 2].map(|()| values.take(inputs));
+        let (sum, dy) = (values.tensor(rows, inputs), values.tensor(rows, outputs));
+        let (w1, w2) = (values.take(width * inputs), values.take(outputs * width));
+        let layers = [&w1, &w2].map(|weight| Linear { weight, bias: None });
+        let workspace = workspace(1);
+        let (x, normalized) = layer_norm_kept(&workspace, &sum, &scale, &bias, 1e-5);
+        let grads = [Kept::Values(&x), Kept::Normalized(&normalized, &scale, &bias)].map(|x| {
+            assert_eq!((x.rows(), x.cols()), (rows, inputs));
+            let grad = feed_forward_grad(&workspace, &dy, x, layers, Wanted { layers: [true; 2], input: true, onto: None });
+            let [Some(inner), Some(outer)] = grad.layers else { panic!("both layers were wanted") };
+            let input = grad.input.expect("the input's was wanted");
+            let dw = x.with(&workspace, |x| linear_weight_grad(&workspace, &dy, x));
+            [&input, &inner.weight, &outer.weight, &dw].map(|tensor| bits(tensor))
+        });
+        assert_eq!(grads[0], grads[1]);
     }
 }

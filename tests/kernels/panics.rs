@@ -77,14 +77,14 @@ panics! {
 
     feed_forward_of_other_inputs: feed_forward(&workspace(), &tensor(2, 3), [FOUR, FOUR]);
     feed_forward_grad_of_other_outputs:
-        feed_forward_grad(&workspace(), &tensor(2, 3), &tensor(2, 2), [FOUR, FOUR], nothing(None));
+        feed_forward_grad(&workspace(), &tensor(2, 3), Kept::Values(&tensor(2, 2)), [FOUR, FOUR], nothing(None));
     feed_forward_grad_onto_other_rows:
-        feed_forward_grad(&workspace(), &tensor(2, 2), &tensor(2, 2), [FOUR, FOUR], nothing(Some(tensor(3, 2))));
+        feed_forward_grad(&workspace(), &tensor(2, 2), Kept::Values(&tensor(2, 2)), [FOUR, FOUR], nothing(Some(tensor(3, 2))));
     self_attention_of_other_rows: self_attention(&workspace(), &tensor(4, 2), [FOUR; 3], TWO, &two_and_three());
     self_attention_grad_of_other_outputs:
-        self_attention_grad(&workspace(), &tensor(5, 3), &tensor(5, 2), [FOUR; 3], (TWO, &two_and_three()), nothing(None));
+        self_attention_grad(&workspace(), &tensor(5, 3), Kept::Values(&tensor(5, 2)), [FOUR; 3], (TWO, &two_and_three()), nothing(None));
     self_attention_grad_onto_other_rows: self_attention_grad(
-        &workspace(), &tensor(5, 2), &tensor(5, 2), [FOUR; 3], (TWO, &two_and_three()), nothing(Some(tensor(4, 2)))
+        &workspace(), &tensor(5, 2), Kept::Values(&tensor(5, 2)), [FOUR; 3], (TWO, &two_and_three()), nothing(Some(tensor(4, 2)))
     );
 
     heads_that_do_not_divide:

@@ -1,7 +1,7 @@
 //! Attention with its three linear layers, in one range of examples and in several, and its gradients.
 
 use proptest::prelude::*;
-use taps::kernels::{Heads, Linear, Segments, Wanted, attention, attention_grad, linear, linear_input_grad};
+use taps::kernels::{Heads, Kept, Linear, Segments, Wanted, attention, attention_grad, linear, linear_input_grad};
 use taps::kernels::{add_assign, linear_weight_grad, self_attention, self_attention_grad};
 
 use crate::check::{Values, assert_close, config, copy, lengths, run, wide, workspace};
@@ -58,7 +58,7 @@ proptest! {
         let size = 64.0 * (rows as f64 + 1.0).sqrt();
         let found = run(size, |workspace| {
             let wanted = Wanted { layers: [true; 3], input: true, onto: added.then(|| copy(&onto)) };
-            let grad = self_attention_grad(workspace, &dy, &x, linears, (heads, &segments), wanted);
+            let grad = self_attention_grad(workspace, &dy, Kept::Values(&x), linears, (heads, &segments), wanted);
             let [Some(q), Some(k), Some(v)] = grad.layers else { panic!("all layers were wanted") };
             let input = grad.input.expect("the input's was wanted");
             [&input, &q.weight, &k.weight, &v.weight, &q.bias, &k.bias, &v.bias].map(|tensor| tensor.to_vec())
@@ -86,7 +86,7 @@ proptest! {
         let weight = values.take(features * inputs);
         let wanted = Wanted { layers: [false, key, false], input, onto: None };
         let layers = [Linear { weight: &weight, bias: None }; 3];
-        let grad = self_attention_grad(&workspace(2), &dy, &x, layers, (Heads { count: heads }, &segments), wanted);
+        let grad = self_attention_grad(&workspace(2), &dy, Kept::Values(&x), layers, (Heads { count: heads }, &segments), wanted);
         assert_eq!(grad.layers.map(|layer| layer.is_some()), [false, key, false]);
         assert_eq!(grad.input.is_some(), input);
     }
