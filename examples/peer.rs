@@ -1,20 +1,26 @@
 //! This project's side of a comparison with another runtime: reads one JSON command a line and answers each with one
-//! JSON line. `benches/peers/images.py` speaks to it.
+//! JSON line. `benches/peers/images.py` and `text.py` speak to it.
 //!
 //! ```text
 //! {"cmd":"open","base":PATH,"size":96,"threads":2}           -> {"ok":true,"classes":1001}
 //! {"cmd":"input","path":FILE,"shape":[N,3,H,W]}              -> {"ok":true}
+//! {"cmd":"tokens","path":FILE,"shape":[N,TOKENS]}            -> {"ok":true}
 //! {"cmd":"forward","repeat":5}                               -> {"seconds":0.012}
 //! {"cmd":"logits"}                                           -> {"values":[...]}
 //! {"cmd":"train","layers":[NAMES],"norms":false,"steps":3}   -> {"seconds":0.034,"loss":6.9}
+//! {"cmd":"memory"}                                           -> {"peak":123456789,"now":12345678}
 //! ```
 //!
 //! - `open`: `size` in place of the `image_size` of the base's `config.json`, where it is given.
-//! - `input`: little-endian f32, the values of all images in turn.
+//! - `input`: little-endian f32, the values of all images in turn. `tokens`: little-endian u32, the vocabulary indices
+//!   of sequences of one length.
 //! - `forward`, `train`: one pass or step untimed, then the mean seconds of `repeat` passes or `steps` steps.
 //! - `train`: every time anew from the base; the head and the named layers are trained, with `norms` scale and bias of
-//!   every normalization too. A step is forward, cross entropy, backward and an AdamW update. The label of image `i` is
+//!   every normalization too. A step is forward, cross entropy, backward and an AdamW update. The label of example `i` is
 //!   `i` modulo the number of classes. `loss` is that of the last step, before its update.
+//! - `memory` (Linux): bytes of anonymous memory, which the mapped base is no part of: now (`RssAnon`), and at the peak
+//!   since the last such command. The kernel keeps the peak of all resident memory (`VmHWM`); what is mapped from files
+//!   and shared now is taken off it, which is exact where the base was as resident at the peak as it is now.
 //!
 //! A command that fails is answered with `{"error":"..."}`.
 
@@ -27,9 +33,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use taps::base::Base;
-use taps::kernels::{Workspace, cross_entropy};
+use taps::kernels::{Segments, Workspace, cross_entropy};
 use taps::models::Model;
-use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Part, Runtime, Weights};
+use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Part, Runtime, Tokens, Weights};
 use taps::train::{Adapted, Optimizer, Step, Tape};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -70,6 +76,11 @@ impl Peer {
                 self.input = Some(read_images(command)?);
                 Ok(json!({ "ok": true }))
             }
+            "tokens" => {
+                self.input = Some(read_tokens(command)?);
+                Ok(json!({ "ok": true }))
+            }
+            "memory" => memory(),
             "forward" => {
                 let (opened, input) = self.ready()?;
                 let seconds = opened.forward(input, count(command, "repeat").unwrap_or(1))?;
@@ -173,8 +184,10 @@ impl Opened {
             clip: None,
             number: number as u32,
         };
-        adapted.update(&self.workspace, step);
-        Ok(loss)
+        match adapted.update(&self.workspace, step) {
+            true => Ok(loss),
+            false => Err("a gradient is not a number".into()),
+        }
     }
 }
 
@@ -194,16 +207,42 @@ fn open_at(path: &Path, size: &Value) -> Result<Base> {
 }
 
 fn read_images(command: &Value) -> Result<Input> {
-    let shape = command.get("shape").and_then(Value::as_array).ok_or("shape: expected four numbers")?;
-    let shape: Vec<usize> = shape.iter().filter_map(Value::as_u64).map(|size| size as usize).collect();
-    let [batch, channels, height, width] = shape[..] else { return Err("shape: expected four numbers".into()) };
-    let bytes = fs::read(text(command, "path")?)?;
-    let (values, rest) = bytes.as_chunks::<4>();
-    if values.len() != batch * channels * height * width || !rest.is_empty() {
-        return Err(format!("{} bytes for images of shape {shape:?}", bytes.len()).into());
-    }
-    let pixels = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let ([batch, channels, height, width], words) = read(command)?;
+    let pixels = words.into_iter().map(f32::from_le_bytes).collect();
     Ok(Input::Images(Images { pixels, batch, channels, height, width }))
+}
+
+fn read_tokens(command: &Value) -> Result<Input> {
+    let ([batch, tokens], words) = read(command)?;
+    let ids = words.into_iter().map(u32::from_le_bytes).collect();
+    Ok(Input::Tokens(Tokens { ids, segments: Segments::uniform(batch, tokens) }))
+}
+
+/// The shape of an input and the words of its file, as many as the shape says.
+fn read<const N: usize>(command: &Value) -> Result<([usize; N], Vec<[u8; 4]>)> {
+    let wrong = || format!("shape: expected {N} numbers");
+    let shape = command.get("shape").and_then(Value::as_array).ok_or_else(wrong)?;
+    let shape: Vec<usize> = shape.iter().filter_map(Value::as_u64).map(|size| size as usize).collect();
+    let shape = <[usize; N]>::try_from(shape).map_err(|_| wrong())?;
+    let bytes = fs::read(text(command, "path")?)?;
+    let (words, rest) = bytes.as_chunks::<4>();
+    if words.len() != shape.iter().product::<usize>() || !rest.is_empty() {
+        return Err(format!("{} bytes for an input of shape {shape:?}", bytes.len()).into());
+    }
+    Ok((shape, words.to_vec()))
+}
+
+/// Anonymous memory now and at its peak; the next peak is counted from now on.
+fn memory() -> Result<Value> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let bytes = |key: &str| -> Result<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or(format!("no {key}"))?;
+        Ok(kilobytes.parse::<u64>()? * 1024)
+    };
+    fs::write("/proc/self/clear_refs", "5")?;
+    let peak = bytes("VmHWM")?.saturating_sub(bytes("RssFile")? + bytes("RssShmem")?);
+    Ok(json!({ "peak": peak, "now": bytes("RssAnon")? }))
 }
 
 fn text<'a>(command: &'a Value, key: &str) -> Result<&'a str> {

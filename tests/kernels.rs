@@ -21,6 +21,8 @@ mod conv;
 mod depthwise;
 #[path = "kernels/elementwise.rs"]
 mod elementwise;
+#[path = "kernels/feed_forward.rs"]
+mod feed_forward;
 #[path = "kernels/linear.rs"]
 mod linear;
 #[path = "kernels/loss.rs"]
@@ -31,6 +33,8 @@ mod norm;
 mod panics;
 #[path = "kernels/rows.rs"]
 mod rows;
+#[path = "kernels/self_attention.rs"]
+mod self_attention;
 #[path = "kernels/update.rs"]
 mod update;
 #[path = "kernels/window_pool.rs"]

@@ -153,9 +153,10 @@ fn minilm_stays_in_its_file() {
     }
 }
 
-/// The probe frees each gradient as it is formed: beside activations it takes the room of the largest two.
+/// The probe frees gradients as they are formed: beside activations it takes the room of those that are formed together,
+/// of the two layers of a feed-forward block, and of another tensor as large that is being read.
 #[cfg(feature = "train")]
-fn probes_one_gradient_at_a_time(folder: &Path) {
+fn probes_one_operation_at_a_time(folder: &Path) {
     use taps::kernels::{Workspace, cross_entropy};
     use taps::runtime::{Error, Examples};
     use taps::train::{Adapted, Tape, probe};
@@ -207,17 +208,17 @@ fn probes_one_gradient_at_a_time(folder: &Path) {
         folder.display()
     );
     assert!(together > all, "{together} bytes hold gradients of {all}");
-    assert!(apart < 2 * largest + all / 10, "{apart} bytes, and the largest gradient has {largest}");
+    assert!(apart < 3 * largest + all / 10, "{apart} bytes, and the largest gradient has {largest}");
 }
 
 #[cfg(feature = "train")]
 #[test]
-fn a_probe_holds_one_gradient_at_a_time() {
+fn a_probe_holds_the_gradients_of_one_operation_at_a_time() {
     let _alone = alone();
     let folder = Weights::bert(LARGE, 1).folder(Dtype::F32);
-    probes_one_gradient_at_a_time(folder.path());
+    probes_one_operation_at_a_time(folder.path());
     if let Some(folder) = minilm() {
-        probes_one_gradient_at_a_time(&folder);
+        probes_one_operation_at_a_time(&folder);
     }
 }
 

@@ -92,7 +92,7 @@ fn follow(run: &Run) {
         let mut gradients = Vec::new();
         tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient))).unwrap();
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
-        adapted.update(&workspace, Step { number: step as u32 + 1, ..run.step });
+        assert!(adapted.update(&workspace, Step { number: step as u32 + 1, ..run.step }));
         if let Some(cap) = run.cap {
             adapted.cap(cap);
         }

@@ -1,31 +1,17 @@
 //! Fine-tunes of the demo's base on a few digits: what each setting changes, and what is refused.
 #![cfg(all(feature = "train", feature = "data"))]
 
+mod common;
+
 use std::cell::Cell;
 
-use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use common::digits::{digits, open};
 use taps::format::{Adapter, Encoding};
 use taps::runtime::LayerKind;
 use taps::train::{Budget, Error, Event, Method, Norms, Observer, Optimizer, Quiet, Select, Tuned};
-use taps::{Base, Config, Examples, Model, Network, Runtime, fine_tune};
+use taps::{Config, Examples, Network, Runtime, fine_tune};
 
 const COUNT: usize = 200;
-
-fn open() -> (Base, Model) {
-    let base = Base::open("adapters/digits/base").unwrap();
-    let model = Model::open(&base).unwrap();
-    (base, model)
-}
-
-/// Digits in inverted contrast, which the base does not know.
-fn digits(count: usize) -> ImageSet {
-    let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte").unwrap();
-    let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte").unwrap();
-    let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
-    let pixels = images.pixels[..count * 64].iter().map(|pixel| 255 - pixel).collect();
-    let labels = labels[..count].iter().map(|&digit| digit.into()).collect();
-    ImageSet::new(pixels, labels, (0..10).map(|digit| digit.to_string()).collect(), spec).unwrap()
-}
 
 /// Without validation, so that the last epoch is what comes out, better or not.
 fn small() -> Config {
@@ -174,4 +160,22 @@ fn a_stopped_run_keeps_what_it_has_or_says_that_it_has_nothing() {
         kept.push(tuned.epoch);
     }
     assert!(kept.is_sorted(), "{kept:?}");
+}
+
+#[test]
+fn changes_of_batches_do_what_they_say() {
+    let plain = tune(&small()).unwrap();
+    let entries = |tuned: &Tuned| {
+        let (base, model) = open();
+        tuned.adapter(&base, &model, "digits", Encoding::F32).unwrap()
+    };
+    for config in [Config { balanced: true, ..small() }, Config { mixup: 0.5, ..small() }] {
+        let changed = tune(&config).unwrap();
+        assert_ne!(entries(&changed), entries(&plain));
+        assert_eq!(entries(&changed), entries(&tune(&config).unwrap()), "by the seed alone");
+    }
+    assert_eq!(entries(&tune(&Config { token_dropout: 0.5, ..small() }).unwrap()), entries(&plain), "no texts");
+    for config in [Config { mixup: 1.5, ..small() }, Config { token_dropout: 1.0, ..small() }] {
+        assert!(matches!(tune(&config), Err(Error::Setting { .. })));
+    }
 }

@@ -10,6 +10,7 @@ that an interrupted comparison goes on where it was, and `taps report DIR --base
 - Learning rates are chosen on the validation images with seed 0, out of those in RATES; the test images are looked at
   once for each run, after it.
 - `last-k` and `random-k` may spend as many bytes on layers as TAPS with 8 layers spent with the same seed.
+- `taps-40%` may spend on layers what makes its adapter 40 % of that of all layers.
 - All methods but the head alone own the norms' scale and bias where METHODS says so; running statistics are frozen.
 - Seconds are those the processor spent on training, of one thread.
 """
@@ -36,6 +37,7 @@ METHODS = [
     ("taps-lambda-0.1", ["--lambda", "0.1"], "taps-8"),
     ("taps-lambda-1", ["--lambda", "1"], "taps-8"),
     ("full", ["--method", "full"], "full"),
+    ("taps-40%", [], "taps-8"),
 ]
 RATES = {"scale-bias": [3e-3, 1e-2], "depthwise": [1e-3, 3e-3], "taps-8": [5e-4, 1e-3], "full": [2e-4, 5e-4]}
 
@@ -62,6 +64,8 @@ class Comparison:
             options = list(options)
             if name in ("last-k", "random-k"):
                 options += ["--max-layer-bytes", str(self.layer_bytes(rate, seed))]
+            if name == "taps-40%":
+                options += ["--max-layer-bytes", str(int(0.4 * self.bytes("full")) - self.bytes("scale-bias"))]
             if rate:
                 options += ["--rate", str(rate)]
             data = self.args.data
@@ -74,6 +78,11 @@ class Comparison:
             found = json.loads(record.read_text())
             record.write_text(json.dumps({**found, "processor_seconds": seconds}))
         return json.loads(record.read_text())
+
+    def bytes(self, method):
+        """Bytes of the adapter of a method that was run before."""
+        record = next(self.folder.glob(f"{method}-*-0.run.json"))
+        return json.loads(record.read_text())["bytes"]
 
     def layer_bytes(self, rate, seed):
         """Bytes of the layers that TAPS with 8 layers chose."""

@@ -16,35 +16,23 @@ FOLDER holds `mobilenet_v2` and `cifar10-resnet56`, each with config.json, model
   AdamW (fused in PyTorch), with the running statistics of normalizations frozen and nothing else requiring gradients;
   `+ norms`: scale and bias of every normalization too.
 """
-import argparse
 import copy
 import json
-import os
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "2"
+from common import ROOT, Peer, heading, in_turns, near, parser, row, time_passes, time_steps
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests/golden" / name) for name in ("resnet_cifar", "mobilenet_v2_same")]
 
 from make_mobilenet_v2_same import same
 from make_resnet_cifar import CifarResNet
 
-THREADS = 2
-RATE = 1e-4
-TOLERANCE = 1e-3
-SETTLE = 0.03
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -73,33 +61,6 @@ NETS = [
 ]
 
 
-class Peer:
-    """This project, in a process of its own that `examples/peer.rs` describes."""
-
-    def __init__(self, binary):
-        self.process = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.file = tempfile.NamedTemporaryFile(suffix=".f32")
-
-    def ask(self, cmd, **values):
-        self.process.stdin.write(json.dumps({"cmd": cmd} | values) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        answer = json.loads(line) if line else {"error": "it ended"}
-        if "error" in answer:
-            sys.exit(f"peer: {cmd} {values}: {answer['error']}")
-        return answer
-
-    def open(self, base, size):
-        self.ask("open", base=str(base), size=size, threads=THREADS)
-
-    def input(self, pixels):
-        Path(self.file.name).write_bytes(pixels.contiguous().numpy().tobytes())
-        self.ask("input", path=self.file.name, shape=list(pixels.shape))
-
-    def logits(self, batch):
-        return torch.tensor(self.ask("logits")["values"]).view(batch, -1)
-
-
 class Torch:
     """PyTorch with one network in one memory format."""
 
@@ -121,13 +82,8 @@ class Torch:
     def logits(self):
         return self.model(self.pixels).contiguous()
 
-    @torch.inference_mode()
     def forward(self, repeat):
-        self.model(self.pixels)
-        start = time.perf_counter()
-        for _ in range(repeat):
-            self.model(self.pixels)
-        return (time.perf_counter() - start) / repeat
+        return time_passes(lambda: self.model(self.pixels), repeat)
 
     def train(self, norms, steps):
         """Mean seconds of the steps after the first, and the last one's loss, from the published weights on."""
@@ -137,58 +93,20 @@ class Torch:
             batch_norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
             trained |= {f"{name}.{part}" for name in batch_norms for part in ("weight", "bias")}
         parameters = [p.requires_grad_() for name, p in model.named_parameters() if name in trained]
-        optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.0, fused=True)
         labels = torch.arange(len(self.pixels)) % self.config["num_classes"]
-
-        def step():
-            optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(model(self.pixels), labels)
-            loss.backward()
-            optimizer.step()
-            return loss.item()
-
-        step()
-        start = time.perf_counter()
-        for _ in range(steps):
-            loss = step()
-        return (time.perf_counter() - start) / steps, loss
-
-
-def near(what, found, expected):
-    error = ((found - expected).abs().max() / expected.abs().max()).item()
-    if not error < TOLERANCE:
-        sys.exit(f"{what}: off by {error:.1e} of the largest value")
-    return error
+        return time_steps(lambda: model(self.pixels), parameters, labels, steps)
 
 
 def check_golden(net, base, peer, sides):
     golden = load_file(base / "golden.safetensors")
     pixels, expected = golden["input"], golden["logits"]
-    peer.open(base, pixels.shape[-1])
-    peer.input(pixels)
+    peer.open(base, size=pixels.shape[-1])
+    peer.input("input", pixels)
     errors = [near(f"{net.folder}: this project", peer.logits(len(pixels)), expected)]
     for name, side in sides.items():
         side.input(pixels)
         errors.append(near(f"{net.folder}: PyTorch {name}", side.logits(), expected))
     print(f"# {net.folder}: golden logits differ by " + ", ".join(f"{error:.1e}" for error in errors))
-
-
-def in_turns(rounds, sides):
-    """The seconds of each side in each round."""
-    times = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, run in sides.items():
-            time.sleep(SETTLE)
-            times[name].append(run())
-    return times
-
-
-def row(label, times):
-    medians = {name: statistics.median(each) for name, each in times.items()}
-    best = min(FORMATS, key=medians.get)
-    paired = statistics.median(ours / theirs for ours, theirs in zip(times["ours"], times[best]))
-    cells = " ".join(f"{medians[name] * 1e3:>13.2f}" for name in ["ours", *FORMATS])
-    print(f"{label:<44} {cells} {medians['ours'] / medians[best]:>7.3f} {paired:>7.3f}", flush=True)
 
 
 def compare(net, base, peer, arguments):
@@ -197,10 +115,10 @@ def compare(net, base, peer, arguments):
     check_golden(net, base, peer, sides)
     random = torch.Generator().manual_seed(1)
     for size in net.sizes:
-        peer.open(base, size)
+        peer.open(base, size=size)
         for batch in (1, 32):
             pixels = torch.randn(batch, 3, size, size, generator=random)
-            peer.input(pixels)
+            peer.input("input", pixels)
             ours = peer.logits(batch)
             for name, side in sides.items():
                 side.input(pixels)
@@ -231,18 +149,11 @@ def steps_row(label, net, peer, sides, norms, rounds, steps=2):
 
 
 def main():
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--models", type=Path, default=ROOT.parent / "shared/models")
-    parser.add_argument("--peer", type=Path, default=target / "release/examples/peer")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", help="only rows whose name contains this")
-    arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    options = parser()
+    options.add_argument("--models", type=Path, default=ROOT.parent / "shared/models")
+    arguments = options.parse_args()
     peer = Peer(arguments.peer)
-    print(f"# torch {torch.__version__}, {THREADS} threads, {arguments.rounds} rounds; medians in ms")
-    heads = " ".join(f"{name:>13}" for name in ["ours", *FORMATS])
-    print(f"{'':<44} {heads} {'ratio':>7} {'paired':>7}")
+    heading(arguments.rounds, FORMATS)
     for net in NETS:
         names = [
             f"{net.folder} {size} px x {batch} {kind}"

@@ -52,6 +52,13 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Says what must not be missed, also where progress is not shown.
+    fn note(&self, line: &str) {
+        if self.quiet { eprintln!("note: {line}") } else { self.line(format!("note: {line}")) }
+    }
+}
+
 impl Observer for Progress {
     fn event(&mut self, event: &Event<'_>) {
         match event {
@@ -73,7 +80,19 @@ impl Observer for Progress {
                     self.line(format!("{name}: {steps} steps"));
                 }
             }
+            Event::Resumed { epoch: 0, steps, .. } => {
+                self.line(format!("going on after {steps} steps of choosing layers"))
+            }
+            Event::Resumed { epoch, of, steps } => {
+                self.line(format!("going on in epoch {epoch}/{of}, after {steps} steps"));
+            }
             Event::Step { .. } => self.bar.inc(1),
+            Event::Dropped { step, loss, slowed } => {
+                let rate = if *slowed < 1.0 { format!(", learning rate times {slowed}") } else { String::new() };
+                self.note(&format!("step {step} was dropped: loss {loss}, or a gradient that is no number{rate}"));
+            }
+            Event::NotKept { error } => self.note(&format!("no checkpoint was written: {error}")),
+            Event::Improved(_) => {}
             Event::Selected { layers } => {
                 let chosen = layers.iter().filter(|worth| worth.chosen).count();
                 self.line(format!("chose {chosen} of {} layers", layers.len()));

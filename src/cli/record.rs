@@ -259,7 +259,6 @@ impl Observer for Recorder {
                 Phase::Select => self.curves.select.push(*loss),
                 Phase::Tune | Phase::Joint => self.curves.tune.push(*loss),
             },
-            Event::Task { .. } | Event::Selected { .. } | Event::Planned { .. } => {}
             Event::Epoch { epoch, loss, validation, active, .. } => self.curves.epochs.push(Epoch {
                 epoch: *epoch as u64,
                 step: self.curves.tune.len() as u64,
@@ -268,6 +267,7 @@ impl Observer for Recorder {
                 validation_loss: accuracy(validation).map(|_| validation.loss).filter(|loss| loss.is_finite()),
                 active_layers: *active as u64,
             }),
+            _ => {}
         }
         self.shown.event(event);
     }

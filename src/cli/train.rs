@@ -1,6 +1,7 @@
 //! `taps train`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -15,7 +16,7 @@ use super::tune_args::TuneArgs;
 use super::{Error, Mode, inspect, pictures};
 use crate::data::Options;
 use crate::runtime::{Examples, Network, Score, write_atomically};
-use crate::train::{Data, fine_tune};
+use crate::train::{Checkpoint, Data, fine_tune};
 
 #[derive(ClapArgs)]
 #[command(
@@ -36,6 +37,13 @@ pub(super) struct Args {
     /// Adapter file to write; an existing one is replaced whole
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// File to keep the run's state in as it goes; where it is there, from an earlier run with the same data and
+    /// settings that was killed or stopped, the run goes on from it. Removed when the adapter is written
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Seconds between checkpoints
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, requires = "checkpoint")]
+    checkpoint_every: f64,
     #[command(flatten)]
     columns: ColumnArgs,
     #[command(flatten)]
@@ -47,6 +55,14 @@ pub(super) struct Args {
     /// Write the run's settings, scores and losses beside the adapter: x.taps has x.run.json
     #[arg(long)]
     record: bool,
+}
+
+impl Args {
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
+        let every = Duration::try_from_secs_f64(self.checkpoint_every);
+        let every = every.map_err(|error| Error::Usage(format!("--checkpoint-every: {error}")))?;
+        Ok(self.checkpoint.as_ref().map(|path| Checkpoint::at(path).every(every)))
+    }
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
@@ -76,9 +92,14 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     stop_on_ctrl_c();
     let data = Data { train: &examples, validation: validation.as_ref().map(|examples| examples as &dyn Examples) };
     let mut progress = Recorder::new(Progress::new(mode.json), &config);
-    let tuned = fine_tune(&session.base, &session.model, data, &config, &mut progress)?;
+    let (base, model) = (&session.base, &session.model);
+    let checkpoint = args.checkpoint()?;
+    let tuned = match &checkpoint {
+        Some(checkpoint) => checkpoint.fine_tune(base, model, data, &config, &mut progress)?,
+        None => fine_tune(base, model, data, &config, &mut progress)?,
+    };
     let course = progress.finish();
-    let adapter = tuned.adapter(&session.base, &session.model, &args.task, args.tune.encoding())?;
+    let adapter = tuned.adapter(base, model, &args.task, args.tune.encoding())?;
     write_atomically(&args.out, &adapter)?;
     let layout = session.model.layout();
     let active = tuned.active_layers(layout);
@@ -89,8 +110,14 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         ),
         false => None,
     };
-    if tuned.stopped {
-        mode.say("stopped: the best adapter so far is kept");
+    match (&checkpoint, tuned.stopped) {
+        (None, true) => mode.say("stopped: the best adapter so far is kept"),
+        (Some(checkpoint), true) => mode.say(format_args!(
+            "stopped: the best adapter so far is kept, and the same command goes on from {}",
+            checkpoint.path().display()
+        )),
+        (Some(checkpoint), false) => checkpoint.remove()?,
+        (None, false) => {}
     }
     mode.say(format_args!("layers  {}", pictures::cells(layout, &active)));
     names.iter().for_each(|name| mode.say(format_args!("        {name}")));
@@ -123,6 +150,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "tapped_layers": layout.tapped().count(),
         "epoch": tuned.epoch,
         "steps": tuned.steps,
+        "dropped_steps": tuned.dropped,
         "seconds_per_step": tuned.seconds_per_step,
         "stopped": tuned.stopped,
         "skipped": examples.skipped().len(),

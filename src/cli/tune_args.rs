@@ -68,6 +68,15 @@ pub(super) struct TuneArgs {
     /// Probability spread evenly over all classes
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
+    /// See every class equally often, however many examples it has
+    #[arg(long)]
+    balanced: bool,
+    /// Mix training images in pairs, by shares of the Beta distribution with this parameter, up to 1
+    #[arg(long, value_name = "ALPHA", default_value_t = 0.0)]
+    mixup: f32,
+    /// Leave out tokens of training texts with this probability
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    token_dropout: f32,
     /// Gradient descent with this momentum in place of AdamW
     #[arg(long, value_name = "SHARE")]
     momentum: Option<f32>,
@@ -181,6 +190,9 @@ impl TuneArgs {
             head_rate: self.head_rate.unwrap_or(default.head_rate),
             lambda: self.lambda.unwrap_or(default.lambda),
             smoothing: self.smoothing.unwrap_or(default.smoothing),
+            balanced: self.balanced,
+            mixup: self.mixup,
+            token_dropout: self.token_dropout,
             validation: self.validation.unwrap_or(default.validation),
             patience: self.patience,
             seed: self.seed,

@@ -3,14 +3,12 @@
 use std::f32::consts::FRAC_1_SQRT_2;
 
 use super::Workspace;
-use super::math::{erf, exp, vectorize};
+use super::math::{erf, exp, vectorized};
 use super::parallel::for_rows;
 
 /// x Φ(x), in place.
 pub fn gelu(workspace: &Workspace, x: &mut [f32]) {
-    for_rows(workspace, x, 1, |_, part| {
-        vectorize(|| part.iter_mut().for_each(|x| *x = 0.5 * *x * (1.0 + erf(*x * FRAC_1_SQRT_2))))
-    });
+    for_rows(workspace, x, 1, |_, part| gelu_part(part));
 }
 
 /// Multiplies `dy` by the derivative of GELU at `x`.
@@ -18,15 +16,26 @@ pub fn gelu(workspace: &Workspace, x: &mut [f32]) {
 /// # Panics
 /// If they differ in length.
 pub fn gelu_grad(workspace: &Workspace, dy: &mut [f32], x: &[f32]) {
-    const INV_SQRT_2PI: f32 = 0.398_942_3;
     assert_eq!(dy.len(), x.len());
-    for_rows(workspace, dy, 1, |first, part| {
-        let x = &x[first..first + part.len()];
-        vectorize(|| {
-            for (dy, &x) in part.iter_mut().zip(x) {
-                let cumulative = 0.5 * (1.0 + erf(x * FRAC_1_SQRT_2));
-                *dy *= cumulative + x * INV_SQRT_2PI * exp(-0.5 * x * x);
-            }
-        })
-    });
+    for_rows(workspace, dy, 1, |first, part| gelu_grad_part(part, &x[first..first + part.len()]));
+}
+
+vectorized! {
+    /// [`gelu`] on this thread.
+    fn gelu_part(values: &mut [f32]) {
+        for x in values {
+            *x = 0.5 * *x * (1.0 + erf(*x * FRAC_1_SQRT_2));
+        }
+    }
+}
+
+vectorized! {
+    /// [`gelu_grad`] on this thread.
+    fn gelu_grad_part(dy: &mut [f32], x: &[f32]) {
+        const INV_SQRT_2PI: f32 = 0.398_942_3;
+        for (dy, &x) in dy.iter_mut().zip(x) {
+            let cumulative = 0.5 * (1.0 + erf(x * FRAC_1_SQRT_2));
+            *dy *= cumulative + x * INV_SQRT_2PI * exp(-0.5 * x * x);
+        }
+    }
 }

@@ -4,9 +4,9 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::loss::softmax_row;
-use super::math::vectorize;
-use super::{Segments, Tensor, Workspace};
+use super::math::vectorized;
+use super::tensor::dot_row;
+use super::{Segments, Tensor, Workspace, softmax};
 
 /// How the features of queries, keys and values divide into heads.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +33,9 @@ pub fn attention(
         let probabilities = view.probabilities(workspace, q, k, example, head);
         let tokens = probabilities.rows();
         let p = MatRef::from_row_major_slice(&probabilities, tokens, tokens);
-        matmul(view.block_mut(out, example), Accum::Replace, p, view.head(v, example, head), 1.0, Par::Seq);
+        matmul(out, Accum::Replace, p, view.head(v, example, head), 1.0, Par::Seq);
     });
-    view.interleave(workspace, &context)
+    context
 }
 
 /// Gradients of `q`, `k` and `v` from that of the result; the probabilities are formed again.
@@ -57,22 +57,29 @@ pub fn attention_grad(
         let tokens = p.rows();
         let dy = view.head(dy, example, head);
         let p_view = MatRef::from_row_major_slice(&p, tokens, tokens);
-        matmul(view.block_mut(dv, example), Accum::Replace, p_view.transpose(), dy, 1.0, Par::Seq);
+        matmul(dv, Accum::Replace, p_view.transpose(), dy, 1.0, Par::Seq);
         let mut ds = workspace.tensor(tokens, tokens);
         let v = view.head(v, example, head).transpose();
         matmul(MatMut::from_row_major_slice_mut(&mut ds, tokens, tokens), Accum::Replace, dy, v, 1.0, Par::Seq);
-        vectorize(|| {
-            for (ds, p) in ds.chunks_exact_mut(tokens).zip(p.chunks_exact(tokens)) {
-                let along: f32 = ds.iter().zip(p).map(|(ds, p)| ds * p).sum();
-                ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = p * (*ds - along));
-            }
-        });
+        softmax_grad(&mut ds, &p, tokens);
         let ds = MatRef::from_row_major_slice(&ds, tokens, tokens);
-        matmul(view.block_mut(dq, example), Accum::Replace, ds, view.head(k, example, head), view.scale, Par::Seq);
+        matmul(dq, Accum::Replace, ds, view.head(k, example, head), view.scale, Par::Seq);
         let ds = ds.transpose();
-        matmul(view.block_mut(dk, example), Accum::Replace, ds, view.head(q, example, head), view.scale, Par::Seq);
+        matmul(dk, Accum::Replace, ds, view.head(q, example, head), view.scale, Par::Seq);
     });
-    grads.map(|grad| view.interleave(workspace, &grad))
+    grads
+}
+
+vectorized! {
+    /// Turns the gradient of each row of probabilities `p` into that of its scores.
+    fn softmax_grad(ds: &mut [f32], p: &[f32], cols: usize) {
+        for (ds, p) in ds.chunks_exact_mut(cols).zip(p.chunks_exact(cols)) {
+            let along = dot_row(ds, p);
+            for (ds, p) in ds.iter_mut().zip(p) {
+                *ds = p * (*ds - along);
+            }
+        }
+    }
 }
 
 /// Where the heads of a packed batch lie.
@@ -102,10 +109,6 @@ impl<'a> View<'a> {
         MatRef::from_row_major_slice(values, rows.len(), self.features).subcols(head * self.width, self.width)
     }
 
-    fn block_mut<'t>(&self, block: &'t mut [f32], example: usize) -> MatMut<'t, f32> {
-        MatMut::from_row_major_slice_mut(block, self.segments.range(example).len(), self.width)
-    }
-
     /// softmax(q kᵀ / √d) of one head: `[tokens, tokens]`.
     fn probabilities(&self, workspace: &Workspace, q: &Tensor, k: &Tensor, example: usize, head: usize) -> Tensor {
         let tokens = self.segments.range(example).len();
@@ -113,50 +116,43 @@ impl<'a> View<'a> {
         let out = MatMut::from_row_major_slice_mut(&mut scores, tokens, tokens);
         let (q, k) = (self.head(q, example, head), self.head(k, example, head));
         matmul(out, Accum::Replace, q, k.transpose(), self.scale, Par::Seq);
-        vectorize(|| scores.chunks_exact_mut(tokens).for_each(softmax_row));
+        softmax(&mut scores, tokens);
         scores
     }
 
-    /// Calls `body` for every head of every example with that head's block `[tokens, width]` of each of
-    /// `outputs`, in which the blocks lie one after another.
+    /// Calls `body` for every head of every example with that head's part `[tokens, width]` of each of `outputs`.
     fn for_heads<const N: usize>(
         &self,
         workspace: &Workspace,
         outputs: [&mut Tensor; N],
-        body: impl Fn(usize, usize, [&mut [f32]; N]) + Sync,
+        body: impl Fn(usize, usize, [MatMut<'_, f32>; N]) + Sync,
     ) {
-        let mut rest = outputs.map(|output| &mut output[..]);
+        let rows = self.segments.rows();
+        let mut rest = outputs.map(|output| MatMut::from_row_major_slice_mut(output, rows, self.features));
         let mut jobs = Vec::with_capacity(self.segments.len() * self.heads);
         for (example, rows) in self.segments.ranges().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            let mut examples = rest.each_mut().map(|rest| cut(rest, |all| all.split_at_row_mut(rows.len())));
             for head in 0..self.heads {
-                let blocks = std::array::from_fn(|output| {
-                    let (block, tail) = std::mem::take(&mut rest[output]).split_at_mut(rows.len() * self.width);
-                    rest[output] = tail;
-                    block
-                });
-                jobs.push((example, head, blocks));
+                let parts = examples.each_mut().map(|rest| cut(rest, |all| all.split_at_col_mut(self.width)));
+                jobs.push((example, head, parts));
             }
         }
         let products: usize = self.segments.ranges().map(|rows| 2 * rows.len() * rows.len() * self.features).sum();
         if !workspace.splits(products) {
-            jobs.into_iter().for_each(|(example, head, blocks)| body(example, head, blocks));
+            jobs.into_iter().for_each(|(example, head, parts)| body(example, head, parts));
         } else {
-            jobs.into_par_iter().for_each(|(example, head, blocks)| body(example, head, blocks));
+            jobs.into_par_iter().for_each(|(example, head, parts)| body(example, head, parts));
         }
     }
+}
 
-    /// From blocks `[tokens, width]` of each head to rows `[tokens, features]`.
-    fn interleave(&self, workspace: &Workspace, blocks: &Tensor) -> Tensor {
-        let mut out = workspace.tensor(blocks.rows(), blocks.cols());
-        for rows in self.segments.ranges() {
-            let span = rows.start * self.features..rows.end * self.features;
-            let (blocks, out) = (&blocks[span.clone()], &mut out[span]);
-            for (head, block) in blocks.chunks_exact(rows.len().max(1) * self.width).enumerate() {
-                for (token, values) in block.chunks_exact(self.width).enumerate() {
-                    out[token * self.features + head * self.width..][..self.width].copy_from_slice(values);
-                }
-            }
-        }
-        out
-    }
+/// Takes the first part of a matrix that `at` splits and leaves the other.
+fn cut<'m>(
+    rest: &mut MatMut<'m, f32>,
+    at: impl FnOnce(MatMut<'m, f32>) -> (MatMut<'m, f32>, MatMut<'m, f32>),
+) -> MatMut<'m, f32> {
+    let empty = MatMut::from_row_major_slice_mut(&mut [], 0, 0);
+    let (first, other) = at(std::mem::replace(rest, empty));
+    *rest = other;
+    first
 }

@@ -1,40 +1,90 @@
 //! The linear layer: y = x Wᵀ + b, and its gradients.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef};
+use faer::{Accum, MatMut, MatRef, Par};
 
-use super::math::vectorize;
+use super::math::vectorized;
 use super::parallel::for_rows;
 use super::{Tensor, Workspace};
+
+/// A linear layer's weight `[out, in]` and its bias `[out]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    /// Weight, `[out, in]`.
+    pub weight: &'a [f32],
+    /// Bias, `[out]`.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl Linear<'_> {
+    /// Number of outputs of a layer with `inputs`.
+    ///
+    /// # Panics
+    /// If weight or bias do not fit.
+    pub(super) fn outputs(&self, inputs: usize) -> usize {
+        let outputs = self.weight.len() / inputs;
+        assert_eq!(self.weight.len(), outputs * inputs, "weight of a linear layer with {inputs} inputs");
+        assert!(self.bias.is_none_or(|bias| bias.len() == outputs), "bias of a linear layer with {outputs} outputs");
+        outputs
+    }
+
+    /// y of `x`, some rows of `inputs` values.
+    pub(super) fn forward(&self, workspace: &Workspace, x: &[f32], inputs: usize) -> Tensor {
+        let mut y = workspace.tensor(x.len() / inputs, self.outputs(inputs));
+        self.forward_into(workspace, x, inputs, &mut y);
+        y
+    }
+
+    /// As [`Linear::forward`], written to `y`.
+    pub(super) fn forward_into(&self, workspace: &Workspace, x: &[f32], inputs: usize, y: &mut [f32]) {
+        let outputs = self.outputs(inputs);
+        forward_into(y, x, self.weight, inputs, workspace.par(x.len() * outputs));
+        if let Some(bias) = self.bias {
+            for_rows(workspace, y, outputs, |_, part| add_bias(part, bias));
+        }
+    }
+
+    /// Writes the gradient of some rows of `inputs` values to `dx`, or adds it.
+    pub(super) fn input_grad(&self, workspace: &Workspace, dy: &[f32], inputs: usize, dx: &mut [f32], accum: Accum) {
+        input_grad_into(dx, accum, dy, self.weight, inputs, workspace.par(dy.len() * inputs));
+    }
+}
+
+/// Gradients of a linear layer's weight `[out, in]` and bias `[1, out]`.
+#[derive(Debug)]
+pub struct LinearGrad {
+    /// Of the weight.
+    pub weight: Tensor,
+    /// Of the bias.
+    pub bias: Tensor,
+}
+
+impl LinearGrad {
+    pub(super) fn zeros(workspace: &Workspace, outputs: usize, inputs: usize) -> Self {
+        Self { weight: workspace.zeros(outputs, inputs), bias: workspace.zeros(1, outputs) }
+    }
+
+    /// Adds what some rows of output gradients and inputs contribute.
+    pub(super) fn add_rows(&mut self, workspace: &Workspace, dy: &[f32], x: &[f32]) {
+        let (outputs, inputs) = (self.weight.rows(), self.weight.cols());
+        let par = workspace.par(dy.len() * inputs);
+        weight_grad_into(&mut self.weight, Accum::Add, dy, x, [outputs, inputs], par);
+        add_column_sums_of(dy, &mut self.bias);
+    }
+
+    /// Adds what another thread has summed.
+    pub(super) fn add(&mut self, workspace: &Workspace, other: &Self) {
+        super::add(workspace, &mut self.weight, &other.weight);
+        super::add(workspace, &mut self.bias, &other.bias);
+    }
+}
 
 /// `x [rows, in]` times the transpose of `weight [out, in]`, plus `bias [out]`: `[rows, out]`.
 ///
 /// # Panics
 /// If the sizes do not agree.
 pub fn linear(workspace: &Workspace, x: &Tensor, weight: &[f32], bias: Option<&[f32]>) -> Tensor {
-    let (rows, inputs) = (x.rows(), x.cols());
-    let outputs = weight.len() / inputs;
-    assert_eq!(weight.len(), outputs * inputs, "weight of a linear layer with {inputs} inputs");
-    let mut y = workspace.tensor(rows, outputs);
-    matmul(
-        MatMut::from_row_major_slice_mut(&mut y, rows, outputs),
-        Accum::Replace,
-        MatRef::from_row_major_slice(x, rows, inputs),
-        MatRef::from_row_major_slice(weight, outputs, inputs).transpose(),
-        1.0,
-        workspace.par(rows * outputs * inputs),
-    );
-    if let Some(bias) = bias {
-        assert_eq!(bias.len(), outputs, "bias of a linear layer");
-        for_rows(workspace, &mut y, outputs, |_, part| {
-            vectorize(|| {
-                for row in part.chunks_exact_mut(outputs) {
-                    row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-                }
-            })
-        });
-    }
-    y
+    Linear { weight, bias }.forward(workspace, x, x.cols())
 }
 
 /// Gradient of the input: `dy [rows, out]` times `weight [out, in]`: `[rows, in]`.
@@ -46,14 +96,7 @@ pub fn linear_input_grad(workspace: &Workspace, dy: &Tensor, weight: &[f32]) -> 
     let inputs = weight.len() / outputs;
     assert_eq!(weight.len(), outputs * inputs, "weight of a linear layer with {outputs} outputs");
     let mut dx = workspace.tensor(rows, inputs);
-    matmul(
-        MatMut::from_row_major_slice_mut(&mut dx, rows, inputs),
-        Accum::Replace,
-        MatRef::from_row_major_slice(dy, rows, outputs),
-        MatRef::from_row_major_slice(weight, outputs, inputs),
-        1.0,
-        workspace.par(rows * outputs * inputs),
-    );
+    input_grad_into(&mut dx, Accum::Replace, dy, weight, inputs, workspace.par(rows * outputs * inputs));
     dx
 }
 
@@ -63,16 +106,10 @@ pub fn linear_input_grad(workspace: &Workspace, dy: &Tensor, weight: &[f32]) -> 
 /// If `x` and `dy` differ in rows.
 pub fn linear_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor) -> Tensor {
     assert_eq!(dy.rows(), x.rows());
-    let (rows, outputs, inputs) = (dy.rows(), dy.cols(), x.cols());
+    let (outputs, inputs) = (dy.cols(), x.cols());
     let mut dw = workspace.tensor(outputs, inputs);
-    matmul(
-        MatMut::from_row_major_slice_mut(&mut dw, outputs, inputs),
-        Accum::Replace,
-        MatRef::from_row_major_slice(dy, rows, outputs).transpose(),
-        MatRef::from_row_major_slice(x, rows, inputs),
-        1.0,
-        workspace.par(rows * outputs * inputs),
-    );
+    let par = workspace.par(dy.rows() * outputs * inputs);
+    weight_grad_into(&mut dw, Accum::Replace, dy, x, [outputs, inputs], par);
     dw
 }
 
@@ -82,9 +119,61 @@ pub fn linear_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor) -> Ten
 /// If the sizes do not agree.
 pub fn add_column_sums(dy: &Tensor, sums: &mut [f32]) {
     assert_eq!(sums.len(), dy.cols());
-    vectorize(|| {
-        for row in dy.chunks_exact(dy.cols()) {
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    add_column_sums_of(dy, sums);
+}
+
+vectorized! {
+    fn add_column_sums_of(dy: &[f32], sums: &mut [f32]) {
+        for row in dy.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
         }
-    });
+    }
+}
+
+vectorized! {
+    fn add_bias(rows: &mut [f32], bias: &[f32]) {
+        for row in rows.chunks_exact_mut(bias.len()) {
+            for (value, bias) in row.iter_mut().zip(bias) {
+                *value += bias;
+            }
+        }
+    }
+}
+
+fn forward_into(y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize, par: Par) {
+    let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
+    matmul(
+        MatMut::from_row_major_slice_mut(y, rows, outputs),
+        Accum::Replace,
+        MatRef::from_row_major_slice(x, rows, inputs),
+        MatRef::from_row_major_slice(weight, outputs, inputs).transpose(),
+        1.0,
+        par,
+    );
+}
+
+fn input_grad_into(dx: &mut [f32], accum: Accum, dy: &[f32], weight: &[f32], inputs: usize, par: Par) {
+    let (rows, outputs) = (dx.len() / inputs, weight.len() / inputs);
+    matmul(
+        MatMut::from_row_major_slice_mut(dx, rows, inputs),
+        accum,
+        MatRef::from_row_major_slice(dy, rows, outputs),
+        MatRef::from_row_major_slice(weight, outputs, inputs),
+        1.0,
+        par,
+    );
+}
+
+fn weight_grad_into(dw: &mut [f32], accum: Accum, dy: &[f32], x: &[f32], [outputs, inputs]: [usize; 2], par: Par) {
+    let rows = x.len() / inputs;
+    matmul(
+        MatMut::from_row_major_slice_mut(dw, outputs, inputs),
+        accum,
+        MatRef::from_row_major_slice(dy, rows, outputs).transpose(),
+        MatRef::from_row_major_slice(x, rows, inputs),
+        1.0,
+        par,
+    );
 }

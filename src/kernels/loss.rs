@@ -1,23 +1,27 @@
 //! Softmax and its cross-entropy with smoothed labels.
 
-use super::math::{exp, vectorize};
+use super::math::{exp, highest, sum, vectorized};
 use super::{Tensor, Workspace};
 
-/// Softmax of each row of `cols` values, in place.
-pub fn softmax(values: &mut [f32], cols: usize) {
-    vectorize(|| values.chunks_exact_mut(cols).for_each(softmax_row));
+vectorized! {
+    /// Softmax of each row of `cols` values, in place.
+    pub fn softmax(values: &mut [f32], cols: usize) {
+        for row in values.chunks_exact_mut(cols) {
+            softmax_row(row);
+        }
+    }
 }
 
 #[inline(always)]
-pub(super) fn softmax_row(row: &mut [f32]) {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
+fn softmax_row(row: &mut [f32]) {
+    let highest = highest(row);
     for value in row.iter_mut() {
         *value = exp(*value - highest);
-        sum += *value;
     }
-    let scale = 1.0 / sum;
-    row.iter_mut().for_each(|value| *value *= scale);
+    let scale = 1.0 / sum(row, |value| value);
+    for value in row {
+        *value *= scale;
+    }
 }
 
 /// Mean cross-entropy of `logits [examples, classes]` against `labels`, with `smoothing` of the
@@ -32,14 +36,24 @@ pub fn cross_entropy(workspace: &Workspace, logits: &Tensor, labels: &[usize], s
     let mut loss = 0.0;
     for (row, &label) in gradient.chunks_exact_mut(classes).zip(labels) {
         let chosen = row[label];
-        let mean = row.iter().sum::<f32>() / classes as f32;
-        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let log_sum = highest + row.iter().map(|&value| exp(value - highest)).sum::<f32>().ln();
-        loss += f64::from(log_sum - (1.0 - smoothing) * chosen - smoothing * mean);
-        softmax_row(row);
-        row.iter_mut().for_each(|p| *p -= smoothing / classes as f32);
+        loss += f64::from(loss_of(row, chosen, smoothing));
         row[label] -= 1.0 - smoothing;
-        row.iter_mut().for_each(|p| *p /= examples);
     }
+    gradient.iter_mut().for_each(|p| *p /= examples);
     ((loss / f64::from(examples)) as f32, gradient)
+}
+
+vectorized! {
+    /// Loss of one example, whose logits become their softmax without the smoothing's share.
+    fn loss_of(row: &mut [f32], chosen: f32, smoothing: f32) -> f32 {
+        let classes = row.len() as f32;
+        let mean = sum(row, |value| value) / classes;
+        let highest = highest(row);
+        let log_sum = highest + sum(row, |value| exp(value - highest)).ln();
+        softmax_row(row);
+        for p in row {
+            *p -= smoothing / classes;
+        }
+        log_sum - (1.0 - smoothing) * chosen - smoothing * mean
+    }
 }

@@ -14,6 +14,78 @@ pub(super) fn vectorize<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Body(body))
 }
 
+/// A function whose body, with everything in it that is `#[inline(always)]`, is compiled for the widest vector
+/// instructions this CPU has. Of the closure that [`vectorize`] takes the compiler may make a function of its own, which
+/// would be compiled for those that every CPU has.
+macro_rules! vectorized {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$meta])*
+        $visibility fn $name($($argument: $kind),*) $(-> $result)? {
+            struct Kernel;
+            impl $crate::kernels::math::Vectorized<($($kind,)*)> for Kernel {
+                type Output = vectorized!(@output $($result)?);
+                #[inline(always)]
+                fn run(($($argument,)*): ($($kind,)*)) -> Self::Output $body
+            }
+            $crate::kernels::math::dispatch::<Kernel, _>(($($argument,)*))
+        }
+    };
+    (@output) => { () };
+    (@output $result:ty) => { $result };
+}
+pub(super) use vectorized;
+
+/// The body of a [`vectorized`] function, which has the arguments `A`.
+pub(super) trait Vectorized<A> {
+    type Output;
+    fn run(arguments: A) -> Self::Output;
+}
+
+#[inline(always)]
+pub(super) fn dispatch<K: Vectorized<A>, A>(arguments: A) -> K::Output {
+    struct Call<K, A>(A, std::marker::PhantomData<K>);
+    impl<K: Vectorized<A>, A> pulp::NullaryFnOnce for Call<K, A> {
+        type Output = K::Output;
+        #[inline(always)]
+        fn call(self) -> K::Output {
+            K::run(self.0)
+        }
+    }
+    pulp::Arch::new().dispatch(Call(arguments, std::marker::PhantomData::<K>))
+}
+
+/// Sum of `term` over a row in 16 partial sums, which the compiler keeps in vector registers.
+#[inline(always)]
+pub(super) fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (blocks, rest) = row.as_chunks::<16>();
+    let mut sums = [0f32; 16];
+    for block in blocks {
+        for lane in 0..16 {
+            sums[lane] += term(block[lane]);
+        }
+    }
+    let mut total = sums.iter().sum::<f32>();
+    for &value in rest {
+        total += term(value);
+    }
+    total
+}
+
+/// The highest value of a row, in 16 parts as [`sum`]; what is not a number is none.
+#[inline(always)]
+pub(super) fn highest(row: &[f32]) -> f32 {
+    let higher = |a: f32, b: f32| if a > b { a } else { b };
+    let (blocks, rest) = row.as_chunks::<16>();
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for block in blocks {
+        for lane in 0..16 {
+            lanes[lane] = higher(block[lane], lanes[lane]);
+        }
+    }
+    let found = lanes.iter().fold(f32::NEG_INFINITY, |highest, &value| higher(value, highest));
+    rest.iter().fold(found, |highest, &value| higher(value, highest))
+}
+
 /// e^x to about two units in the last place; 0 far below and infinity far above.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
@@ -22,16 +94,18 @@ pub(super) fn exp(x: f32) -> f32 {
     const LN2_LOW: f32 = -2.121_944_4e-4;
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.7);
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.0 / 5040.0;
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = p * r + c;
     }
-    // Two steps, since 2^128 alone is not a float.
-    let half = (n as i32) >> 1;
-    let power = |e: i32| f32::from_bits(((e + 127) << 23) as u32);
-    let value = p * power(half) * power(n as i32 - half);
+    // The last bits of what was rounded are n. Two steps, since 2^128 alone is not a float.
+    let n = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    let half = n >> 1;
+    let power = |e: i32| f32::from_bits((e.wrapping_add(127) << 23) as u32);
+    let value = p * power(half) * power(n.wrapping_sub(half));
     if x < -87.3 {
         0.0
     } else if x > 88.7 {

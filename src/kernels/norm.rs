@@ -1,7 +1,10 @@
 //! Layer normalization over the features of each row, and its gradients.
 
-use super::math::vectorize;
-use super::parallel::for_rows;
+use std::ops::Range;
+
+use super::math::{sum, vectorize, vectorized};
+use super::parallel::{for_rows, for_rows_of};
+use super::tensor::dot_row;
 use super::{Tensor, Workspace};
 
 /// What the backward pass of a normalization needs.
@@ -23,16 +26,86 @@ pub fn layer_norm(workspace: &Workspace, x: &Tensor, scale: &[f32], bias: &[f32]
     assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
     let mut out = workspace.tensor(x.rows(), cols);
     for_rows(workspace, &mut out, cols, |first, part| {
-        vectorize(|| {
-            for (index, out) in part.chunks_exact_mut(cols).enumerate() {
-                normalize(x.row(first + index), out, eps);
-                for ((value, scale), bias) in out.iter_mut().zip(scale).zip(bias) {
-                    *value = *value * scale + bias;
-                }
-            }
-        })
+        norm_part(&x[first * cols..][..part.len()], part, scale, bias, eps);
     });
     out
+}
+
+impl Normalized {
+    /// What the normalization gave with this scale and bias, to the bit.
+    ///
+    /// # Panics
+    /// If the sizes do not agree.
+    pub fn scaled(&self, workspace: &Workspace, scale: &[f32], bias: &[f32]) -> Tensor {
+        self.scaled_rows(workspace, 0..self.values.rows(), scale, bias)
+    }
+
+    /// As [`Normalized::scaled`], of some rows.
+    pub(super) fn scaled_rows(&self, workspace: &Workspace, rows: Range<usize>, scale: &[f32], bias: &[f32]) -> Tensor {
+        let cols = self.values.cols();
+        assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
+        let mut out = workspace.tensor(rows.len(), cols);
+        for_rows(workspace, &mut out, cols, |first, part| {
+            scale_part(&self.values[(rows.start + first) * cols..][..part.len()], part, scale, bias);
+        });
+        out
+    }
+}
+
+/// The input of layers on the way back.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept<'a> {
+    /// Its values, `[rows, features]`.
+    Values(&'a Tensor),
+    /// What a normalization gave with a scale and a bias, formed again some rows at a time.
+    Normalized(&'a Normalized, &'a [f32], &'a [f32]),
+}
+
+impl Kept<'_> {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.tensor().rows()
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.tensor().cols()
+    }
+
+    fn tensor(&self) -> &Tensor {
+        match self {
+            Kept::Values(values) => values,
+            Kept::Normalized(normalized, ..) => &normalized.values,
+        }
+    }
+
+    /// What `body` makes of its values.
+    pub fn with<R>(&self, workspace: &Workspace, body: impl FnOnce(&Tensor) -> R) -> R {
+        match *self {
+            Kept::Values(values) => body(values),
+            Kept::Normalized(normalized, scale, bias) => body(&normalized.scaled(workspace, scale, bias)),
+        }
+    }
+
+    /// Calls `body` with the values of some rows.
+    pub(super) fn with_rows(&self, workspace: &Workspace, rows: Range<usize>, body: impl FnOnce(&[f32])) {
+        match *self {
+            Kept::Values(values) => body(&values[rows.start * values.cols()..rows.end * values.cols()]),
+            Kept::Normalized(normalized, scale, bias) => {
+                body(&normalized.scaled_rows(workspace, rows, scale, bias));
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn scale_part(values: &[f32], out: &mut [f32], scale: &[f32], bias: &[f32]) {
+        for (values, out) in values.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
+            for (((out, value), scale), bias) in out.iter_mut().zip(values).zip(scale).zip(bias) {
+                *out = value * scale + bias;
+            }
+        }
+    }
 }
 
 /// [`layer_norm`] that also returns what the backward pass needs. The result is the same to the bit.
@@ -49,25 +122,43 @@ pub fn layer_norm_kept(
     let (rows, cols) = (x.rows(), x.cols());
     assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
     let mut inverse_deviation = workspace.tensor(rows, 1);
-    let mut values = workspace.tensor(rows, cols);
-    vectorize(|| {
-        let outputs = values.chunks_exact_mut(cols).zip(inverse_deviation.iter_mut());
-        for ((out, inverse), row) in outputs.zip(x.chunks_exact(cols)) {
-            *inverse = normalize(row, out, eps);
-        }
-    });
-    let mut out = workspace.tensor(rows, cols);
-    for_rows(workspace, &mut out, cols, |first, part| {
-        vectorize(|| {
-            for (index, out) in part.chunks_exact_mut(cols).enumerate() {
-                let values = values.row(first + index);
-                for (((out, value), scale), bias) in out.iter_mut().zip(values).zip(scale).zip(bias) {
-                    *out = value * scale + bias;
-                }
-            }
-        })
+    let (mut values, mut out) = (workspace.tensor(rows, cols), workspace.tensor(rows, cols));
+    let parts = [&mut out[..], &mut values, &mut inverse_deviation];
+    for_rows_of(workspace, parts, [cols, cols, 1], |first, [out, values, inverse]| {
+        norm_kept_part(&x[first * cols..][..out.len()], out, values, inverse, (scale, bias, eps));
     });
     (out, Normalized { values, inverse_deviation })
+}
+
+vectorized! {
+    fn norm_part(x: &[f32], out: &mut [f32], scale: &[f32], bias: &[f32], eps: f32) {
+        for (row, out) in x.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
+            normalize(row, out, eps);
+            for ((value, scale), bias) in out.iter_mut().zip(scale).zip(bias) {
+                *value = *value * scale + bias;
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn norm_kept_part(
+        x: &[f32],
+        out: &mut [f32],
+        values: &mut [f32],
+        inverses: &mut [f32],
+        affine: (&[f32], &[f32], f32),
+    ) {
+        let (scale, bias, eps) = affine;
+        let cols = scale.len();
+        let outputs = out.chunks_exact_mut(cols).zip(values.chunks_exact_mut(cols)).zip(inverses);
+        for (row, ((out, values), inverse)) in x.chunks_exact(cols).zip(outputs) {
+            *inverse = normalize(row, values, eps);
+            for (((out, value), scale), bias) in out.iter_mut().zip(values).zip(scale).zip(bias) {
+                *out = *value * scale + bias;
+            }
+        }
+    }
 }
 
 /// (x − mean) / deviation of one row; returns 1 / deviation.
@@ -77,21 +168,10 @@ fn normalize(row: &[f32], out: &mut [f32], eps: f32) -> f32 {
     let mean = sum(row, |x| x) / count;
     let variance = sum(row, |x| (x - mean) * (x - mean)) / count;
     let inverse = 1.0 / (variance + eps).sqrt();
-    out.iter_mut().zip(row).for_each(|(out, x)| *out = (x - mean) * inverse);
-    inverse
-}
-
-/// Sum of `term` over a row in 16 partial sums, which the compiler keeps in vector registers.
-#[inline(always)]
-fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (blocks, rest) = row.as_chunks::<16>();
-    let mut sums = [0f32; 16];
-    for block in blocks {
-        for lane in 0..16 {
-            sums[lane] += term(block[lane]);
-        }
+    for (out, x) in out.iter_mut().zip(row) {
+        *out = (x - mean) * inverse;
     }
-    sums.iter().sum::<f32>() + rest.iter().map(|&x| term(x)).sum::<f32>()
+    inverse
 }
 
 /// Turns `dy` into the gradient of the input of the normalization.
@@ -102,24 +182,25 @@ pub fn layer_norm_grad(workspace: &Workspace, dy: &mut Tensor, normalized: &Norm
     let cols = dy.cols();
     assert_eq!((dy.len(), scale.len()), (normalized.values.len(), cols));
     for_rows(workspace, dy, cols, |first, part| {
-        vectorize(|| {
-            for (index, row) in part.chunks_exact_mut(cols).enumerate() {
-                let values = normalized.values.row(first + index);
-                let inverse = normalized.inverse_deviation[first + index];
-                let (mut mean, mut along) = (0.0, 0.0);
-                for ((dy, scale), value) in row.iter_mut().zip(scale).zip(values) {
-                    *dy *= scale;
-                    mean += *dy;
-                    along += *dy * value;
-                }
-                mean /= cols as f32;
-                along /= cols as f32;
-                for (dy, value) in row.iter_mut().zip(values) {
-                    *dy = inverse * (*dy - mean - value * along);
-                }
-            }
-        })
+        let inverses = &normalized.inverse_deviation[first..];
+        norm_grad_part(part, &normalized.values[first * cols..], inverses, scale);
     });
+}
+
+vectorized! {
+    fn norm_grad_part(dy: &mut [f32], values: &[f32], inverses: &[f32], scale: &[f32]) {
+        let cols = scale.len();
+        for ((dy, values), inverse) in dy.chunks_exact_mut(cols).zip(values.chunks_exact(cols)).zip(inverses) {
+            for (dy, scale) in dy.iter_mut().zip(scale) {
+                *dy *= scale;
+            }
+            let mean = sum(dy, |dy| dy) / cols as f32;
+            let along = dot_row(dy, values) / cols as f32;
+            for (dy, value) in dy.iter_mut().zip(values) {
+                *dy = inverse * (*dy - mean - value * along);
+            }
+        }
+    }
 }
 
 /// Adds the gradients of scale and bias to `scale_grad [features]` and `bias_grad [features]`.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Tensor, Workspace, add_assign};
+use super::{Segments, Tensor, Workspace, add_assign};
 
 /// Values under which a second thread costs more than it gains.
 const SMALL: usize = 16 * 1024;
@@ -32,6 +32,125 @@ pub(super) fn for_rows<T: Send>(
 /// Parts that pay off for `length` values in `rows`.
 pub(super) fn parts(workspace: &Workspace, length: usize, rows: usize) -> usize {
     workspace.threads().min(length / SMALL).min(rows)
+}
+
+/// As [`for_rows`], with the same rows of several slices, each of its own number of `cols`.
+pub(super) fn for_rows_of<const N: usize>(
+    workspace: &Workspace,
+    values: [&mut [f32]; N],
+    cols: [usize; N],
+    body: impl Fn(usize, [&mut [f32]; N]) + Sync,
+) {
+    let rows = values[0].len() / cols[0].max(1);
+    let parts = workspace.threads().min(values[0].len() / SMALL).min(rows);
+    if parts <= 1 {
+        return body(0, values);
+    }
+    let rows_each = rows.div_ceil(parts);
+    let mut rest = values;
+    let jobs: Vec<(usize, [&mut [f32]; N])> = (0..rows)
+        .step_by(rows_each)
+        .map(|first| {
+            let rows = rows_each.min(rows - first);
+            let part = std::array::from_fn(|index| {
+                let (part, tail) = std::mem::take(&mut rest[index]).split_at_mut(rows * cols[index]);
+                rest[index] = tail;
+                part
+            });
+            (first, part)
+        })
+        .collect();
+    jobs.into_par_iter().for_each(|(first, part)| body(first, part));
+}
+
+/// Values that a thread holds between products that it passes in turn: so few that they stay in the cache.
+const HELD: usize = 192 * 1024;
+
+/// Rows of a thread under which threads do better to share each product.
+const FEW: usize = 128;
+
+/// `rows` divided evenly among the threads, each thread's into ranges for which it holds `held` values a row between
+/// products, and what to compute with within a range. Few rows are one range.
+pub(crate) fn even_ranges(workspace: &Workspace, rows: usize, held: usize) -> (Vec<Range<usize>>, Workspace) {
+    let threads = workspace.threads();
+    if rows < threads * FEW {
+        return (std::iter::once(0..rows).collect(), workspace.clone());
+    }
+    let each = (HELD / held.max(1)).clamp(FEW, 4 * FEW);
+    let count = threads * rows.div_ceil(threads * each);
+    let ranges = (0..count).map(|index| index * rows / count..(index + 1) * rows / count);
+    (ranges.collect(), workspace.with_one_thread())
+}
+
+/// As [`even_ranges`], with whole examples in each range.
+pub(crate) fn example_ranges(
+    workspace: &Workspace,
+    segments: &Segments,
+    held: usize,
+) -> (Vec<Range<usize>>, Workspace) {
+    let rows = segments.rows();
+    let (even, within) = even_ranges(workspace, rows, held);
+    let mut ranges: Vec<Range<usize>> = Vec::with_capacity(even.len());
+    let mut start = 0;
+    for (index, even) in even.iter().enumerate() {
+        // An example is with those in whose even range its middle lies.
+        let end = segments.ranges().take_while(|example| (example.start + example.end) / 2 < even.end);
+        let end = if index + 1 == even.len() { rows } else { end.last().map_or(start, |example| example.end) };
+        if end > start {
+            ranges.push(start..end);
+            start = end;
+        }
+    }
+    if ranges.len() < workspace.threads() {
+        return (std::iter::once(0..rows).collect(), workspace.clone());
+    }
+    (ranges, within)
+}
+
+/// Calls `body` for each of `ranges`, which together are all rows, with these rows of the outputs, each of a number of
+/// columns. A thread has ranges that follow each other, and something of its own from `start`; all of these in order.
+pub(super) fn for_ranges<const N: usize, S: Send>(
+    workspace: &Workspace,
+    ranges: &[Range<usize>],
+    outputs: [(&mut [f32], usize); N],
+    start: impl Fn() -> S + Sync,
+    body: impl Fn(&mut S, Range<usize>, [&mut [f32]; N]) + Sync,
+) -> Vec<S> {
+    let cols: [usize; N] = std::array::from_fn(|index| outputs[index].1);
+    let mut rest = outputs.map(|(values, _)| values);
+    let mut jobs = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let parts: [&mut [f32]; N] = std::array::from_fn(|index| {
+            let (part, tail) = std::mem::take(&mut rest[index]).split_at_mut(range.len() * cols[index]);
+            rest[index] = tail;
+            part
+        });
+        jobs.push((range.clone(), parts));
+    }
+    let run = |jobs: Vec<(Range<usize>, [&mut [f32]; N])>| {
+        let mut own = start();
+        jobs.into_iter().for_each(|(range, parts)| body(&mut own, range, parts));
+        own
+    };
+    let rows = ranges.last().map_or(0, |range| range.end).max(1);
+    let threads = workspace.threads();
+    if threads == 1 || ranges.len() < 2 {
+        return vec![run(jobs)];
+    }
+    let mut lists: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+    for (range, parts) in jobs {
+        lists[(range.start + range.end) / 2 * threads / rows].push((range, parts));
+    }
+    lists.into_par_iter().map(run).collect()
+}
+
+/// Adds `other` to `values`, on several threads where they are long.
+///
+/// # Panics
+/// If they differ in length.
+pub fn add(workspace: &Workspace, values: &mut [f32], other: &[f32]) {
+    assert_eq!(values.len(), other.len());
+    for_rows(workspace, values, 1, |first, part| add_assign(part, &other[first..first + part.len()]));
 }
 
 /// What `body(range, sums)` adds to `sums [rows, cols]` for ranges that together are `0..count`: each thread

@@ -35,6 +35,11 @@ impl Workspace {
         self.threads
     }
 
+    /// The same pool for kernels that are called by one of several threads.
+    pub(super) fn with_one_thread(&self) -> Self {
+        Self { pool: self.pool.clone(), threads: 1 }
+    }
+
     /// A tensor `[rows, cols]` with unspecified values: those of an earlier one, or zeros.
     pub fn tensor(&self, rows: usize, cols: usize) -> Tensor {
         let data = self.pool.take(rows * cols);

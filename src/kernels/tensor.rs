@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::math::vectorize;
+use super::math::vectorized;
 use super::pool::Pool;
 
 /// A matrix `[rows, cols]` of f32, row-major. Its values are its slice.
@@ -71,33 +71,46 @@ impl Drop for Tensor {
     }
 }
 
-/// Adds `other` to `values`, element by element.
-///
-/// # Panics
-/// If they differ in length.
-pub fn add_assign(values: &mut [f32], other: &[f32]) {
-    assert_eq!(values.len(), other.len());
-    vectorize(|| values.iter_mut().zip(other).for_each(|(value, add)| *value += add));
+vectorized! {
+    /// Adds `other` to `values`, element by element.
+    ///
+    /// # Panics
+    /// If they differ in length.
+    pub fn add_assign(values: &mut [f32], other: &[f32]) {
+        assert_eq!(values.len(), other.len());
+        for (value, add) in values.iter_mut().zip(other) {
+            *value += add;
+        }
+    }
 }
 
-/// Sum of the products of the elements, in 16 partial sums.
-///
-/// # Panics
-/// If the slices differ in length.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+vectorized! {
+    /// Sum of the products of the elements, in 16 partial sums.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+        dot_row(a, b)
+    }
+}
+
+/// [`dot`] within a vectorized function.
+#[inline(always)]
+pub(super) fn dot_row(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    vectorize(|| {
-        let mut sums = [0f32; 16];
-        let (a, a_rest) = a.as_chunks::<16>();
-        let (b, b_rest) = b.as_chunks::<16>();
-        for (a, b) in a.iter().zip(b) {
-            for lane in 0..16 {
-                sums[lane] += a[lane] * b[lane];
-            }
+    let mut sums = [0f32; 16];
+    let (a, a_rest) = a.as_chunks::<16>();
+    let (b, b_rest) = b.as_chunks::<16>();
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..16 {
+            sums[lane] += a[lane] * b[lane];
         }
-        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-        sums.iter().sum::<f32>() + rest
-    })
+    }
+    let mut rest = 0.0;
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        rest += a * b;
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 /// Sum of the squares.

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::Workspace;
 use super::math::vectorize;
+use super::parallel::for_rows;
 
 /// One AdamW step (Loshchilov & Hutter 2019), as PyTorch computes it.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +80,11 @@ pub fn momentum(
 /// # Panics
 /// If the slices differ in length.
 pub fn add_into(workspace: &Workspace, out: &mut [f32], base: &[f32], delta: &[f32]) {
-    out.copy_from_slice(base);
-    for_parts(workspace, out, delta, [], |out, delta, []| super::add_assign(out, delta));
+    assert_eq!((base.len(), delta.len()), (out.len(), out.len()));
+    for_rows(workspace, out, 1, |first, part| {
+        part.copy_from_slice(&base[first..first + part.len()]);
+        super::add_assign(part, &delta[first..first + part.len()]);
+    });
 }
 
 /// Calls `body` on matching parts of the slices, on several threads where they are long.

@@ -116,14 +116,11 @@ impl Network for Bert {
         h = ops.gather(self.types, &vec![0; positions.len()], Some(h))?;
         h = ops.layer_norm(&h, self.norm, self.eps)?;
         for block in &self.blocks {
-            let (q, k, v) = (ops.linear(&h, block.query)?, ops.linear(&h, block.key)?, ops.linear(&h, block.value)?);
-            let context = ops.attention(q, k, v, self.heads, segments);
+            let context = ops.self_attention(&h, [block.query, block.key, block.value], self.heads, segments)?;
             let attended = ops.linear(&context, block.attention)?;
             let sum = ops.add(attended, &h);
             h = ops.layer_norm(&sum, block.attention_norm, self.eps)?;
-            let inner = ops.linear(&h, block.intermediate)?;
-            let inner = ops.gelu(inner);
-            let out = ops.linear(&inner, block.output)?;
+            let out = ops.feed_forward(&h, [block.intermediate, block.output])?;
             let sum = ops.add(out, &h);
             h = ops.layer_norm(&sum, block.output_norm, self.eps)?;
         }

@@ -190,21 +190,19 @@ impl Network for Vit {
         };
         for block in &self.blocks {
             let x = ops.layer_norm(&h, block.before, self.eps)?;
-            let [q, k, v] = match &block.attend {
-                Attend::Apart([q, k, v]) => [ops.linear(&x, *q)?, ops.linear(&x, *k)?, ops.linear(&x, *v)?],
+            let context = match &block.attend {
+                Attend::Apart(layers) => ops.self_attention(&x, *layers, self.heads, &segments)?,
                 Attend::Fused(layer) => {
                     let all = ops.linear(&x, *layer)?;
                     let hidden = self.layout.features();
-                    [0, 1, 2].map(|part| ops.columns(&all, part * hidden..(part + 1) * hidden))
+                    let [q, k, v] = [0, 1, 2].map(|part| ops.columns(&all, part * hidden..(part + 1) * hidden));
+                    ops.attention(q, k, v, self.heads, &segments)
                 }
             };
-            let context = ops.attention(q, k, v, self.heads, &segments);
             let attended = ops.linear(&context, block.attention)?;
             h = ops.add(attended, &h);
             let x = ops.layer_norm(&h, block.after, self.eps)?;
-            let inner = ops.linear(&x, block.intermediate)?;
-            let inner = ops.gelu(inner);
-            let out = ops.linear(&inner, block.output)?;
+            let out = ops.feed_forward(&x, [block.intermediate, block.output])?;
             h = ops.add(out, &h);
         }
         let pooled = match self.pool {

@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{Part, Task, WeightRef, Weights};
 use crate::base::Dtype;
+use crate::kernels::Workspace;
 
 impl Task {
     /// The tensor called `name` as this task sees it, on one of candle's devices: a base tensor in the
@@ -19,7 +20,8 @@ impl Task {
         let Some((id, part)) = self.layout().find(name) else { return Ok(None) };
         match self.param(id, part) {
             None => Ok(None),
-            Some(WeightRef::Merged(values)) => {
+            Some(weight @ (WeightRef::Merged(_) | WeightRef::Sum(..))) => {
+                let values = &*weight.floats(&Workspace::new(1));
                 let shape = self.layout().layer(id).param(part).map(|param| param.shape.clone()).unwrap_or_default();
                 let rest: usize = shape.iter().skip(1).product();
                 // The first dimension of a head is the task's own.

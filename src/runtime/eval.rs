@@ -118,12 +118,30 @@ impl<W: Weights> Ops for Eval<'_, W> {
     }
 
     fn add(&mut self, mut x: Tensor, y: &Tensor) -> Tensor {
-        kernels::add_assign(&mut x, y);
+        kernels::add(self.workspace, &mut x, y);
         x
     }
 
     fn attention(&mut self, q: Tensor, k: Tensor, v: Tensor, heads: Heads, segments: &Segments) -> Tensor {
         kernels::attention(self.workspace, &q, &k, &v, heads, segments)
+    }
+
+    fn self_attention(
+        &mut self,
+        x: &Tensor,
+        layers: [LayerId; 3],
+        heads: Heads,
+        segments: &Segments,
+    ) -> Result<Tensor, Error> {
+        let [q, k, v] = layers.map(|layer| self.weights.linear(self.workspace, layer));
+        let (q, k, v) = (q?, k?, v?);
+        Ok(kernels::self_attention(self.workspace, x, [q.get(), k.get(), v.get()], heads, segments))
+    }
+
+    fn feed_forward(&mut self, x: &Tensor, [inner, outer]: [LayerId; 2]) -> Result<Tensor, Error> {
+        let linear = |layer| self.weights.linear(self.workspace, layer);
+        let (inner, outer) = (linear(inner)?, linear(outer)?);
+        Ok(kernels::feed_forward(self.workspace, x, [inner.get(), outer.get()]))
     }
 
     fn mean_rows(&mut self, x: Tensor, segments: &Segments, skip: usize) -> Tensor {

@@ -1,10 +1,12 @@
 //! Accuracy and loss over labelled examples.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Error, Eval, Examples, Network, Weights};
 use crate::kernels::{Tensor, Workspace, cross_entropy};
 
 /// How well a task does on labelled examples.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Examples whose most probable class is their label.
     pub correct: usize,

@@ -1,7 +1,7 @@
 //! Files replaced whole.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,12 +13,20 @@ use super::Error;
 /// # Errors
 /// If the folder cannot be written to; then the earlier file is as it was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    replace_file(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomically`], with what `write` puts into the file.
+///
+/// # Errors
+/// As [`write_atomically`], and if `write` fails.
+pub fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let temporary: PathBuf = path.with_file_name(format!(".{name}.{}.{number}", std::process::id()));
     let written = File::create_new(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
+        write(&mut file)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     });

@@ -129,6 +129,32 @@ pub trait Ops {
         segments: &Segments,
     ) -> Self::Value;
 
+    /// Attention of each example to itself: of what `layers` make of `x`, queries, keys and values in this order.
+    ///
+    /// # Errors
+    /// If the task lacks a layer.
+    fn self_attention(
+        &mut self,
+        x: &Self::Value,
+        layers: [LayerId; 3],
+        heads: Heads,
+        segments: &Segments,
+    ) -> Result<Self::Value, Error> {
+        let [q, k, v] = layers;
+        let (q, k, v) = (self.linear(x, q)?, self.linear(x, k)?, self.linear(x, v)?);
+        Ok(self.attention(q, k, v, heads, segments))
+    }
+
+    /// Two linear layers with GELU between them.
+    ///
+    /// # Errors
+    /// If the task lacks a layer.
+    fn feed_forward(&mut self, x: &Self::Value, layers: [LayerId; 2]) -> Result<Self::Value, Error> {
+        let middle = self.linear(x, layers[0])?;
+        let middle = self.gelu(middle);
+        self.linear(&middle, layers[1])
+    }
+
     /// Mean of the rows of each example after its first `skip`: `[examples, features]`.
     fn mean_rows(&mut self, x: Self::Value, segments: &Segments, skip: usize) -> Self::Value;
 

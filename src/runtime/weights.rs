@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::{Error, LayerId, LayerKind, Layout, Part};
 use crate::base::TensorView;
-use crate::kernels::{self, Epilogue, Grid, Interpolation, Tensor, Window, Workspace};
+use crate::kernels::{self, Epilogue, Grid, Interpolation, Linear, Tensor, Window, Workspace};
 
 /// The weights of all layers: of a task, or of one that is being trained.
 pub trait Weights: Sync {
@@ -33,6 +33,15 @@ pub trait Weights: Sync {
         self.param(layer, part).ok_or_else(|| Error::NoHead { task: self.name().to_owned() })
     }
 
+    /// Weight and bias of a linear layer as f32.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`].
+    fn linear(&self, workspace: &Workspace, layer: LayerId) -> Result<LinearFloats<'_>, Error> {
+        let bias = self.param(layer, Part::Bias).map(|bias| bias.floats(workspace));
+        Ok(LinearFloats { weight: self.weight(layer)?.floats(workspace), bias })
+    }
+
     /// Rows `indices` of the table `layer`: `[indices, features]`, added to `onto` where given.
     ///
     /// # Errors
@@ -52,7 +61,9 @@ pub trait Weights: Sync {
             return Err(Error::Input { message });
         }
         match self.weight(layer)? {
-            WeightRef::Merged(values) => Ok(kernels::gather(workspace, values, features, indices, onto)),
+            weight @ (WeightRef::Merged(_) | WeightRef::Sum(..)) => {
+                Ok(kernels::gather(workspace, &weight.floats(workspace), features, indices, onto))
+            }
             WeightRef::Base(view) => match view.as_f32() {
                 Some(values) => Ok(kernels::gather(workspace, values, features, indices, onto)),
                 None => {
@@ -108,13 +119,15 @@ pub trait Weights: Sync {
     }
 }
 
-/// A weight in the mapping or merged.
+/// A weight in the mapping, merged, or to be merged for each use.
 #[derive(Clone, Copy, Debug)]
 pub enum WeightRef<'a> {
     /// f32 values, of a merged layer.
     Merged(&'a [f32]),
     /// A tensor of the base.
     Base(TensorView<'a>),
+    /// A tensor of the base and a delta that is added to it for each use, of a layer that changes all the time.
+    Sum(TensorView<'a>, &'a [f32]),
 }
 
 impl<'a> WeightRef<'a> {
@@ -122,21 +135,26 @@ impl<'a> WeightRef<'a> {
     pub fn elements(&self) -> usize {
         match self {
             WeightRef::Merged(values) => values.len(),
-            WeightRef::Base(view) => view.elements(),
+            WeightRef::Base(view) | WeightRef::Sum(view, _) => view.elements(),
         }
     }
 
-    /// The values as f32: in place, or for f16, bf16 and unaligned tensors converted into scratch.
+    /// The values as f32: in place, or in scratch for sums and for f16, bf16 and unaligned tensors.
     #[inline]
     pub fn floats(self, workspace: &Workspace) -> Floats<'a> {
         match self {
             WeightRef::Merged(values) => Floats::InPlace(values),
+            WeightRef::Sum(view, delta) => {
+                let mut sum = workspace.tensor(1, view.elements());
+                kernels::add_into(workspace, &mut sum, &WeightRef::Base(view).floats(workspace), delta);
+                Floats::Formed(sum)
+            }
             WeightRef::Base(view) => match view.as_f32() {
                 Some(values) => Floats::InPlace(values),
                 None => {
                     let mut scratch = workspace.tensor(1, view.elements());
                     view.convert_into(&mut scratch);
-                    Floats::Converted(scratch)
+                    Floats::Formed(scratch)
                 }
             },
         }
@@ -147,8 +165,21 @@ impl<'a> WeightRef<'a> {
 pub enum Floats<'a> {
     /// Read where they are.
     InPlace(&'a [f32]),
-    /// Converted for this use.
-    Converted(Tensor),
+    /// Converted or added up for this use.
+    Formed(Tensor),
+}
+
+/// Weight and bias of a linear layer as f32.
+pub struct LinearFloats<'a> {
+    weight: Floats<'a>,
+    bias: Option<Floats<'a>>,
+}
+
+impl LinearFloats<'_> {
+    /// The layer as kernels take it.
+    pub fn get(&self) -> Linear<'_> {
+        Linear { weight: &self.weight, bias: self.bias.as_deref() }
+    }
 }
 
 impl Deref for Floats<'_> {
@@ -158,7 +189,7 @@ impl Deref for Floats<'_> {
     fn deref(&self) -> &[f32] {
         match self {
             Floats::InPlace(values) => values,
-            Floats::Converted(tensor) => tensor,
+            Floats::Formed(tensor) => tensor,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::{Optimizer, Update};
@@ -60,12 +62,7 @@ impl Adapted {
         let layer = self.layout.layer(id);
         let delta = |param: &crate::runtime::Param| OwnParam::delta(param.elements());
         let bias = layer.bias.as_ref().map(delta);
-        let mut own = OwnLayer { gate, weight: delta(&layer.weight), bias, statistics: None };
-        let workspace = Workspace::new(1);
-        own.weight.merge(&workspace, base_param(&self.base, layer, Part::Weight));
-        if let Some(bias) = &mut own.bias {
-            bias.merge(&workspace, base_param(&self.base, layer, Part::Bias));
-        }
+        let own = OwnLayer { gate, weight: delta(&layer.weight), bias, statistics: None };
         self.own[id.index()] = Some(own);
         self.wanted[id.index()] = true;
     }
@@ -184,20 +181,28 @@ impl Adapted {
         }
     }
 
-    /// Updates deltas, scores and head from the accumulated gradients, and forms the merged weights anew.
-    pub fn update(&mut self, workspace: &Workspace, step: Step) {
-        self.follow_gradients(workspace, step);
-        let (base, layout) = (&self.base, &self.layout);
-        merge(&mut self.own, workspace, |id, part| base_param(base, layout.layer(id), part));
+    /// Updates deltas, scores and head from the accumulated gradients. Where the norm of the gradients is no number,
+    /// they are dropped and nothing changes; returns whether it is one.
+    #[must_use]
+    pub fn update(&mut self, workspace: &Workspace, step: Step) -> bool {
+        self.follow_gradients(workspace, step)
     }
 
-    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's.
-    pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) {
-        self.follow_gradients(workspace, step);
-        merge(&mut self.own, workspace, |id, part| ground.param(id, part));
+    /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's from now on.
+    #[must_use]
+    pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) -> bool {
+        let followed = self.follow_gradients(workspace, step);
+        let layers = self.own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
+        for (id, own) in layers.filter(|(_, own)| followed && own.is_open()) {
+            own.weight.merge(workspace, ground.param(id, Part::Weight));
+            if let Some(bias) = &mut own.bias {
+                bias.merge(workspace, ground.param(id, Part::Bias));
+            }
+        }
+        followed
     }
 
-    /// The most bytes that deltas, merged weights and optimizer states have had.
+    /// The most bytes that deltas and optimizer states have had.
     pub fn own_bytes(&self) -> usize {
         self.highest.max(self.bytes())
     }
@@ -206,9 +211,13 @@ impl Adapted {
         self.own.iter().flatten().map(OwnLayer::bytes).sum()
     }
 
-    fn follow_gradients(&mut self, workspace: &Workspace, step: Step) {
+    fn follow_gradients(&mut self, workspace: &Workspace, step: Step) -> bool {
         let open = |own: &&OwnLayer| own.is_open();
         let norm = self.own.iter().flatten().filter(open).map(OwnLayer::squared_gradient).sum::<f32>().sqrt();
+        if !norm.is_finite() {
+            self.own.iter_mut().flatten().flat_map(OwnLayer::params_mut).for_each(|param| param.gradient = None);
+            return false;
+        }
         let clipped = step.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
         let penalty = step.lambda / self.tapped.max(1) as f32;
         for (id, layer) in self.layout.layers() {
@@ -234,38 +243,46 @@ impl Adapted {
             }
         }
         self.highest = self.own_bytes();
+        true
+    }
+
+    /// What was serialized, over `base` again; nothing where the layers are not those of `layout`.
+    pub(super) fn restored(base: &Base, layout: &Arc<Layout>, own: Vec<Option<OwnLayer>>) -> Option<Self> {
+        let mut adapted = Self::new(base, layout);
+        let fits = |(id, own): (LayerId, &Option<OwnLayer>)| own.as_ref().is_none_or(|own| own.fits(layout.layer(id)));
+        if own.len() != layout.len() || !layout.layers().map(|(id, _)| id).zip(&own).all(fits) {
+            return None;
+        }
+        adapted.wanted = own.iter().map(Option::is_some).collect();
+        adapted.own = own;
+        let head = layout.head().index();
+        let deltas = adapted.own.iter_mut().enumerate().filter(|&(id, _)| id != head);
+        deltas.filter_map(|(_, own)| own.as_mut()).flat_map(OwnLayer::params_mut).for_each(OwnParam::set_delta);
+        Some(adapted)
     }
 
     /// The merged values, head or statistics that the task has of its own and uses.
     pub(super) fn own_param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
         let own = self.own[id.index()].as_ref().filter(|own| own.is_open())?;
-        let values = match part {
-            Part::Weight => Some(own.weight.effective()),
-            Part::Bias => own.bias.as_ref().map(OwnParam::effective),
-            Part::Mean => own.statistics.as_ref().map(|[mean, _]| mean.as_slice()),
-            Part::Variance => own.statistics.as_ref().map(|[_, variance]| variance.as_slice()),
-        };
-        values.map(WeightRef::Merged)
-    }
-}
-
-/// Forms the merged weights of open layers anew over those of `ground`.
-fn merge<'a>(
-    own: &mut [Option<OwnLayer>],
-    workspace: &Workspace,
-    ground: impl Fn(LayerId, Part) -> Option<WeightRef<'a>>,
-) {
-    let layers = own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
-    for (id, own) in layers.filter(|(_, own)| own.is_open()) {
-        own.weight.merge(workspace, ground(id, Part::Weight));
-        if let Some(bias) = &mut own.bias {
-            bias.merge(workspace, ground(id, Part::Bias));
+        let base = || Some(self.base.tensor(self.layout.layer(id).param(part)?.tensor?));
+        match part {
+            Part::Weight => Some(own.weight.over(base())),
+            Part::Bias => own.bias.as_ref().map(|bias| bias.over(base())),
+            Part::Mean => own.statistics.as_ref().map(|[mean, _]| WeightRef::Merged(mean)),
+            Part::Variance => own.statistics.as_ref().map(|[_, variance]| WeightRef::Merged(variance)),
         }
     }
 }
 
 fn base_param<'a>(base: &'a Base, layer: &Layer, part: Part) -> Option<WeightRef<'a>> {
     Some(WeightRef::Base(base.tensor(layer.param(part)?.tensor?)))
+}
+
+/// As what is the task's own: for each layer of the network its values, optimizer states and gate, or nothing.
+impl Serialize for Adapted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.own.serialize(serializer)
+    }
 }
 
 impl Weights for Adapted {

@@ -1,6 +1,8 @@
 //! The backward pass: the tape walked from its end, each node freed when it is done.
 
+use super::images::ImageNode;
 use super::tape::{Node, NodeId, Recorded, Tape};
+use super::transformer::BlockNode;
 use crate::kernels::{self, Tensor, Workspace};
 use crate::runtime::{Error, LayerId, Part, Weights};
 
@@ -19,6 +21,46 @@ impl LayerGrad {
     }
 }
 
+/// A recorded operation, for those who watch the way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What it is called in [`Ops`](crate::runtime::Ops).
+    pub name: &'static str,
+    /// The layers whose products it is made of, where a gradient flowed on to its input.
+    pub layers: Vec<LayerId>,
+}
+
+impl Node {
+    fn operation(&self) -> Operation {
+        let (name, layers): (_, &[LayerId]) = match self {
+            Node::Linear { layer, x: Some(_), .. } => ("linear", std::slice::from_ref(layer)),
+            Node::Linear { .. } => ("linear", &[]),
+            Node::Block(BlockNode::SelfAttention { layers, x: Some(_), .. }) => ("self_attention", layers),
+            Node::Block(BlockNode::SelfAttention { .. }) => ("self_attention", &[]),
+            Node::Block(BlockNode::FeedForward { layers, x: Some(_), .. }) => ("feed_forward", layers),
+            Node::Block(BlockNode::FeedForward { .. }) => ("feed_forward", &[]),
+            Node::Image(ImageNode::Conv { layer, x: Some(_), .. }) => ("conv", std::slice::from_ref(layer)),
+            Node::Image(ImageNode::Conv { .. }) => ("conv", &[]),
+            Node::Image(ImageNode::BatchNorm(_)) => ("batch_norm", &[]),
+            Node::Image(ImageNode::MaxPool { .. }) => ("max_pool", &[]),
+            Node::Image(ImageNode::AveragePool { .. }) => ("average_pool", &[]),
+            Node::Image(ImageNode::SubsamplePad { .. }) => ("subsample_pad", &[]),
+            Node::Gather { .. } => ("gather", &[]),
+            Node::GatherInterpolated { .. } => ("gather_interpolated", &[]),
+            Node::Prepend { .. } => ("prepend", &[]),
+            Node::LayerNorm { .. } => ("layer_norm", &[]),
+            Node::Gelu { .. } => ("gelu", &[]),
+            Node::Add { .. } => ("add", &[]),
+            Node::Attention { .. } => ("attention", &[]),
+            Node::MeanRows { .. } => ("mean_rows", &[]),
+            Node::FirstRows { .. } => ("first_rows", &[]),
+            Node::Concat { .. } => ("concat", &[]),
+            Node::Columns { .. } => ("columns", &[]),
+        };
+        Operation { name, layers: layers.to_vec() }
+    }
+}
+
 impl<W: Weights> Tape<'_, W> {
     /// Walks back from `output` with `gradient` of the same shape. `sink` gets the gradients of each
     /// wanted layer when they are formed, from the last layer to the first, and once for each use of a
@@ -27,16 +69,32 @@ impl<W: Weights> Tape<'_, W> {
     /// # Errors
     /// If a layer's weights are missing, which the forward pass would have found.
     pub fn backward(
-        mut self,
+        self,
         output: &Recorded,
         gradient: Tensor,
         sink: &mut dyn FnMut(LayerId, LayerGrad),
     ) -> Result<(), Error> {
+        self.backward_watched(output, gradient, sink, &mut |_| {})
+    }
+
+    /// As [`Tape::backward`]; `watch` is told which operation the way back has just come through.
+    ///
+    /// # Errors
+    /// As [`Tape::backward`].
+    pub fn backward_watched(
+        mut self,
+        output: &Recorded,
+        gradient: Tensor,
+        sink: &mut dyn FnMut(LayerId, LayerGrad),
+        watch: &mut dyn FnMut(Operation),
+    ) -> Result<(), Error> {
         let mut gradients = Gradients((0..self.nodes.len()).map(|_| None).collect());
-        gradients.flow(output.node, gradient);
+        gradients.flow(self.workspace, output.node, gradient);
         while let Some(node) = self.nodes.pop() {
             if let Some(dy) = gradients.0.pop().flatten() {
+                let operation = node.operation();
                 self.step(node, dy, &mut gradients, sink)?;
+                watch(operation);
             }
         }
         Ok(())
@@ -57,7 +115,7 @@ impl<W: Weights> Tape<'_, W> {
                     kernels::scatter_add(&dy, &indices, &mut weight);
                     sink(layer, LayerGrad { weight, bias: None });
                 }
-                gradients.flow(onto, dy);
+                gradients.flow(workspace, onto, dy);
             }
             Node::GatherInterpolated { layer, map, indices, onto } => {
                 if let Some(indices) = indices {
@@ -67,7 +125,7 @@ impl<W: Weights> Tape<'_, W> {
                     kernels::interpolate_grad(&rows, &map, &mut weight);
                     sink(layer, LayerGrad { weight, bias: None });
                 }
-                gradients.flow(onto, dy);
+                gradients.flow(workspace, onto, dy);
             }
             Node::Prepend { layer, wanted, x, segments } => {
                 let mut weight = workspace.zeros(1, dy.cols());
@@ -75,17 +133,18 @@ impl<W: Weights> Tape<'_, W> {
                 if wanted {
                     sink(layer, LayerGrad { weight, bias: None });
                 }
-                gradients.flow(x, dx);
+                gradients.flow(workspace, x, dx);
             }
             Node::Linear { layer, kept, x } => {
                 if let Some(kept) = kept {
-                    let weight = kernels::linear_weight_grad(workspace, &dy, &kept);
+                    let weight =
+                        self.recall(&kept, |x| x.with(workspace, |x| kernels::linear_weight_grad(workspace, &dy, x)))?;
                     let bias = self.has_bias(layer).then(|| column_sums(workspace, &dy));
                     sink(layer, LayerGrad { weight, bias });
                 }
                 if x.is_some() {
                     let weight = self.weights.weight(layer)?.floats(workspace);
-                    gradients.flow(x, kernels::linear_input_grad(workspace, &dy, &weight));
+                    gradients.flow(workspace, x, kernels::linear_input_grad(workspace, &dy, &weight));
                 }
             }
             Node::LayerNorm { layer, wanted, normalized, x } => {
@@ -98,42 +157,43 @@ impl<W: Weights> Tape<'_, W> {
                 if x.is_some() {
                     let scale = self.weights.weight(layer)?.floats(workspace);
                     kernels::layer_norm_grad(workspace, &mut dy, &normalized, &scale);
-                    gradients.flow(x, dy);
+                    gradients.flow(workspace, x, dy);
                 }
             }
             Node::Gelu { kept, x } => {
                 kernels::gelu_grad(workspace, &mut dy, &kept);
-                gradients.flow(Some(x), dy);
+                gradients.flow(workspace, Some(x), dy);
             }
             Node::Add { x: Some(x), y: Some(y) } => {
                 let copy = workspace.copy(&dy);
-                gradients.flow(Some(x), dy);
-                gradients.flow(Some(y), copy);
+                gradients.flow(workspace, Some(x), dy);
+                gradients.flow(workspace, Some(y), copy);
             }
-            Node::Add { x, y } => gradients.flow(x.or(y), dy),
+            Node::Add { x, y } => gradients.flow(workspace, x.or(y), dy),
             Node::Attention { kept, inputs, heads, segments } => {
                 let kept = [&*kept[0], &*kept[1], &*kept[2]];
                 let grads = kernels::attention_grad(workspace, &dy, kept, heads, &segments);
                 for (input, grad) in inputs.into_iter().zip(grads) {
-                    gradients.flow(input, grad);
+                    gradients.flow(workspace, input, grad);
                 }
             }
             Node::MeanRows { x, segments, skip } => {
-                gradients.flow(Some(x), kernels::mean_rows_grad(workspace, &dy, &segments, skip))
+                gradients.flow(workspace, Some(x), kernels::mean_rows_grad(workspace, &dy, &segments, skip))
             }
             Node::Concat { parts } => {
                 let mut first = 0;
                 for (part, cols) in parts {
                     if part.is_some() {
-                        gradients.flow(part, kernels::columns(workspace, &dy, first..first + cols));
+                        gradients.flow(workspace, part, kernels::columns(workspace, &dy, first..first + cols));
                     }
                     first += cols;
                 }
             }
             Node::Columns { x, first, of } => gradients.flow_columns(workspace, x, &dy, first, of),
+            Node::Block(node) => self.block_step(node, dy, gradients, sink)?,
             Node::Image(node) => self.image_step(node, dy, gradients, sink)?,
             Node::FirstRows { x, segments } => {
-                gradients.flow(Some(x), kernels::first_rows_grad(workspace, &dy, &segments))
+                gradients.flow(workspace, Some(x), kernels::first_rows_grad(workspace, &dy, &segments))
             }
         }
         Ok(())
@@ -155,12 +215,17 @@ pub(super) struct Gradients(Vec<Option<Tensor>>);
 
 impl Gradients {
     /// Adds a gradient to that of `node`; one that flows to no node ends here.
-    pub(super) fn flow(&mut self, node: Option<NodeId>, gradient: Tensor) {
+    pub(super) fn flow(&mut self, workspace: &Workspace, node: Option<NodeId>, gradient: Tensor) {
         let Some(node) = node else { return };
         match &mut self.0[node] {
-            Some(sum) => kernels::add_assign(sum, &gradient),
+            Some(sum) => kernels::add(workspace, sum, &gradient),
             empty => *empty = Some(gradient),
         }
+    }
+
+    /// Takes away the gradient that has come to `node` so far.
+    pub(super) fn take(&mut self, node: NodeId) -> Option<Tensor> {
+        self.0[node].take()
     }
 
     /// Adds a gradient to columns from `first` on of that of `node`, whose result has `of` columns.

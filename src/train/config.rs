@@ -135,6 +135,14 @@ pub struct Config {
     pub clip: Option<f32>,
     /// Probability spread evenly over all classes.
     pub smoothing: f32,
+    /// Whether every class is seen equally often, however many examples it has.
+    pub balanced: bool,
+    /// Parameter of the distribution by which images of a batch are mixed in pairs (mixup, arXiv 1710.09412), up
+    /// to 1; 0 for none. Texts are left alone.
+    pub mixup: f32,
+    /// Probability with which a token between the first and the last of a text is left out of a training step.
+    /// Images are left alone.
+    pub token_dropout: f32,
     /// Share of the examples held out to choose the best epoch.
     pub validation: f32,
     /// Epochs without a better validation score before the run ends; `None` to run all.
@@ -173,6 +181,9 @@ impl Default for Config {
             warmup: 0.1,
             clip: Some(1.0),
             smoothing: 0.0,
+            balanced: false,
+            mixup: 0.0,
+            token_dropout: 0.0,
             validation: 0.1,
             patience: None,
             seed: 0,
@@ -238,6 +249,8 @@ impl Config {
             ("warm-up", share(self.warmup), self.warmup.to_string(), "0 or more, under 1"),
             ("penalty warm-up", share(self.penalty_warmup), self.penalty_warmup.to_string(), "0 or more, under 1"),
             ("label smoothing", share(self.smoothing), self.smoothing.to_string(), "0 or more, under 1"),
+            ("mixup", (0.0..=1.0).contains(&self.mixup), self.mixup.to_string(), "0 to 1"),
+            ("token dropout", share(self.token_dropout), self.token_dropout.to_string(), "0 or more, under 1"),
             ("validation share", share(self.validation), self.validation.to_string(), "0 or more, under 1"),
             ("momentum of statistics", share(self.momentum), self.momentum.to_string(), "0 or more, under 1"),
             ("gradient clip", self.clip.is_none_or(positive), format!("{:?}", self.clip), "above 0"),

@@ -1,5 +1,7 @@
 //! Why a fine-tune could not be done.
 
+use std::path::PathBuf;
+
 use super::budget::Bytes;
 use crate::{base, format, runtime};
 
@@ -43,6 +45,12 @@ pub enum Error {
 
     #[error("task {name}: {source}")]
     Task { name: String, source: Box<Error> },
+
+    #[error("{}: not a usable checkpoint: {reason}; delete it to begin anew", path.display())]
+    Checkpoint { path: PathBuf, reason: &'static str },
+
+    #[error("{}: a checkpoint of another run: {differs}; delete it to begin anew, or name another file", path.display())]
+    OtherCheckpoint { path: PathBuf, differs: &'static str },
 
     #[error("the base cannot be written: {reason}")]
     Bake { reason: String },

@@ -1,9 +1,11 @@
 //! TAPS's gate: a score for each tapped layer, and whether its delta is used (arXiv 2203.16708, section 3).
 
+use serde::{Deserialize, Serialize};
+
 use super::optimizer::State;
 
 /// The score of one layer. Its delta is used while the score is at or above the threshold τ.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Gate {
     score: f32,
     threshold: f32,

@@ -1,8 +1,9 @@
 //! The head fitted to the features of the frozen base: logistic regression on features computed once.
 
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
-use super::batches::batches;
+use super::batches::{balanced, batches};
 use super::config::Config;
 use super::optimizer::{State, Update};
 use super::progress::{Event, Observer};
@@ -12,7 +13,7 @@ use crate::kernels::{self, Tensor, Workspace};
 use crate::runtime::{Eval, Examples, Network, Score, Weights};
 
 /// A linear head: weight `[classes, features]` and bias `[classes]`.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
@@ -113,7 +114,11 @@ pub(super) fn fit(
     let mut best = (unstandardized(&head, mean, *deviation), Score { correct: 0, examples: 0, loss: f32::INFINITY });
     for _ in 0..epochs {
         let mut loss_sum = 0.0;
-        for batch in batches(&rows, BATCH, random) {
+        let order = match config.balanced {
+            true => balanced(&rows, |row| train.labels[row], BATCH, random),
+            false => batches(&rows, BATCH, random),
+        };
+        for batch in order {
             let (x, labels) = train.gather(workspace, &batch);
             let logits = kernels::linear(workspace, &x, &head.weight, Some(&head.bias));
             let (loss, dy) = kernels::cross_entropy(workspace, &logits, &labels, config.smoothing);

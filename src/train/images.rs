@@ -64,7 +64,7 @@ impl<W: Weights> Tape<'_, W> {
         let mut eval = crate::runtime::Eval::new(self.weights, self.workspace);
         let residual = residual.map(|residual| &*residual.data);
         let out = crate::runtime::Ops::conv_norm(&mut eval, &x.data, grid, unit, residual);
-        Some(out.map(|data| Recorded { data: Arc::new(data), node: None }))
+        Some(out.map(|data| Recorded { data: Arc::new(data), node: None, norm: None }))
     }
 
     pub(super) fn record_batch_norm(
@@ -99,7 +99,7 @@ impl<W: Weights> Tape<'_, W> {
             self.moments.push((moments, out.rows()));
         }
         if !flows {
-            return Ok(Recorded { data: out, node: None });
+            return Ok(Recorded { data: out, node: None, norm: None });
         }
         let mut inverse_deviation = variance;
         inverse_deviation.iter_mut().for_each(|value| *value = 1.0 / (*value + norm.eps).sqrt());
@@ -107,7 +107,7 @@ impl<W: Weights> Tape<'_, W> {
         let (layer, x, residual) = (norm.layer, x.node, residual_node);
         let node = Normalization { layer, wanted, kept, activated, mean, inverse_deviation, of_batch, x, residual };
         self.nodes.push(Node::Image(ImageNode::BatchNorm(node)));
-        Ok(Recorded { data: out, node: Some(self.nodes.len() - 1) })
+        Ok(Recorded { data: out, node: Some(self.nodes.len() - 1), norm: None })
     }
 
     /// The way back through one operation.
@@ -136,18 +136,22 @@ impl<W: Weights> Tape<'_, W> {
                         true => kernels::depthwise_input_grad(workspace, &dy, grid, &weight, window),
                         false => kernels::conv_input_grad(workspace, &dy, grid, &weight, window),
                     };
-                    gradients.flow(x, dx);
+                    gradients.flow(workspace, x, dx);
                 }
             }
             ImageNode::BatchNorm(norm) => self.batch_norm_step(norm, dy, gradients, sink)?,
             ImageNode::MaxPool { kept, grid, window, x } => {
-                gradients.flow(Some(x), kernels::max_pool_grad(workspace, &dy, &kept, grid, window));
+                gradients.flow(workspace, Some(x), kernels::max_pool_grad(workspace, &dy, &kept, grid, window));
             }
             ImageNode::AveragePool { grid, window, x } => {
-                gradients.flow(Some(x), kernels::average_pool_grad(workspace, &dy, grid, window));
+                gradients.flow(workspace, Some(x), kernels::average_pool_grad(workspace, &dy, grid, window));
             }
             ImageNode::SubsamplePad { grid, stride, before, channels, x } => {
-                gradients.flow(Some(x), kernels::subsample_pad_grad(workspace, &dy, grid, stride, before, channels));
+                gradients.flow(
+                    workspace,
+                    Some(x),
+                    kernels::subsample_pad_grad(workspace, &dy, grid, stride, before, channels),
+                );
             }
         }
         Ok(())
@@ -175,9 +179,9 @@ impl<W: Weights> Tape<'_, W> {
         if let (Some(x), Some((weight, bias)), true) = (&norm.kept, &affine, norm.of_batch && norm.x.is_some()) {
             kernels::batch_norm_batch_grad(workspace, &mut dy, x, &norm.mean, inverse, &scale, weight, bias);
         }
-        gradients.flow(norm.x, dy);
+        gradients.flow(workspace, norm.x, dy);
         if let Some(residual) = residual {
-            gradients.flow(norm.residual, residual);
+            gradients.flow(workspace, norm.residual, residual);
         }
         if let (Some((weight, bias)), true) = (affine, norm.wanted) {
             sink(norm.layer, LayerGrad { weight, bias: Some(bias) });

@@ -4,19 +4,24 @@
 //! - The backward pass stops at the earliest layer that still needs a gradient.
 //! - The base is read in place; only chosen layers have a delta and a merged weight.
 //! - What a run takes is told beforehand from shapes, by the network's own code.
-//! - One thread and one seed give the same bytes.
+//! - One thread and one seed give the same bytes, also where a run was killed and went on from a checkpoint.
 
 mod adapted;
 mod backward;
 mod bake;
 mod batches;
 mod budget;
+mod checkpoint;
 mod config;
+mod contents;
+mod control;
+mod course;
 mod data;
 mod error;
 mod gate;
 mod head;
 mod images;
+mod improved;
 mod joint;
 mod knapsack;
 mod optimizer;
@@ -27,18 +32,23 @@ mod schedule;
 mod select;
 mod tape;
 mod trainer;
+mod transformer;
 mod tuned;
 mod tuning;
+mod varied;
 
 pub use adapted::{Adapted, Step};
-pub use backward::LayerGrad;
+pub use backward::{LayerGrad, Operation};
 pub use bake::bake;
 pub use batches::{batches, split};
 pub use budget::{Budget, Bytes};
+pub use checkpoint::Checkpoint;
 pub use config::{Config, Method, Norms, Patch, Select};
+pub use control::{Control, Steered};
 pub use data::Data;
 pub use error::Error;
 pub use gate::Gate;
+pub use improved::Improved;
 pub use joint::{Form, Joint, JointConfig, JointTask, JointTuned, train_joint};
 pub use optimizer::Optimizer;
 pub use plan::{Memory, Plan, plan_step};

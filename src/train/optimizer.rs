@@ -1,5 +1,7 @@
 //! AdamW and gradient descent with momentum.
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernels::{AdamStep, Workspace, adamw, momentum};
 
 /// How parameters follow their gradients.
@@ -15,10 +17,17 @@ pub enum Optimizer {
 }
 
 /// Running means of one parameter; empty until its first update.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     first: Vec<f32>,
     second: Vec<f32>,
+}
+
+impl State {
+    /// Whether these can be the means of a parameter of `elements`.
+    pub(super) fn fits(&self, elements: usize) -> bool {
+        [&self.first, &self.second].iter().all(|means| means.is_empty() || means.len() == elements)
+    }
 }
 
 /// The size of an update of one parameter.

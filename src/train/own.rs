@@ -1,12 +1,16 @@
 //! What a task that is being trained has of its own in one layer.
 
+use serde::{Deserialize, Serialize};
+
 use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::State;
+use crate::base::TensorView;
 use crate::kernels::{Tensor, Workspace, add_assign, add_into, dot, squared_norm};
-use crate::runtime::WeightRef;
+use crate::runtime::{Layer, LayerKind, Part, WeightRef};
 
 /// The task's own part of one layer: its weight and bias under one gate, or under none.
+#[derive(Serialize, Deserialize)]
 pub(super) struct OwnLayer {
     pub(super) gate: Option<Gate>,
     pub(super) weight: OwnParam,
@@ -26,6 +30,21 @@ impl OwnLayer {
 
     pub(super) fn params_mut(&mut self) -> impl Iterator<Item = &mut OwnParam> {
         std::iter::once(&mut self.weight).chain(&mut self.bias)
+    }
+
+    /// Whether the values are as many as the layer's; a head may have any number of classes.
+    pub(super) fn fits(&self, layer: &Layer) -> bool {
+        let values = |part, found: Option<&[f32]>| match layer.param(part) {
+            Some(_) if layer.kind == LayerKind::Head => true,
+            Some(param) => found.is_none_or(|found| found.len() == param.elements()),
+            None => found.is_none(),
+        };
+        let [mean, variance] = [0, 1].map(|which| self.statistics.as_ref().map(|both| &both[which][..]));
+        values(Part::Weight, Some(&self.weight.values))
+            && values(Part::Bias, self.bias.as_ref().map(|bias| &bias.values[..]))
+            && values(Part::Mean, mean)
+            && values(Part::Variance, variance)
+            && self.params().all(|param| param.state.fits(param.values.len()))
     }
 
     /// Adds the layer's gradients to those it holds.
@@ -55,11 +74,17 @@ impl OwnLayer {
 }
 
 /// One tensor of the task's own.
+#[derive(Serialize, Deserialize)]
 pub(super) struct OwnParam {
     /// The delta; for a tensor that the base lacks, the values themselves.
     pub(super) values: Vec<f32>,
-    /// Base plus delta; empty for a tensor that the base lacks.
+    /// Whether the values are a delta.
+    #[serde(skip)]
+    is_delta: bool,
+    /// The delta and other weights than the base's that it is of; empty where it is of the base's.
+    #[serde(skip)]
     merged: Vec<f32>,
+    #[serde(skip)]
     pub(super) gradient: Option<Tensor>,
     pub(super) state: State,
 }
@@ -67,23 +92,33 @@ pub(super) struct OwnParam {
 impl OwnParam {
     /// A zero delta of a base tensor of `elements`.
     pub(super) fn delta(elements: usize) -> Self {
-        Self { values: vec![0.0; elements], merged: vec![0.0; elements], gradient: None, state: State::default() }
+        Self { is_delta: true, ..Self::replacement(vec![0.0; elements]) }
     }
 
     /// A tensor in place of one that the base lacks or that is replaced whole.
     pub(super) fn replacement(values: Vec<f32>) -> Self {
-        Self { values, merged: Vec::new(), gradient: None, state: State::default() }
+        Self { values, is_delta: false, merged: Vec::new(), gradient: None, state: State::default() }
     }
 
-    /// The values a forward pass uses.
-    pub(super) fn effective(&self) -> &[f32] {
-        if self.merged.is_empty() { &self.values } else { &self.merged }
+    /// Makes a read tensor a delta.
+    pub(super) fn set_delta(&mut self) {
+        self.is_delta = true;
     }
 
-    /// Forms base plus delta anew.
-    pub(super) fn merge(&mut self, workspace: &Workspace, base: Option<WeightRef<'_>>) {
-        if let (Some(base), false) = (base, self.merged.is_empty()) {
-            add_into(workspace, &mut self.merged, &base.floats(workspace), &self.values);
+    /// The values a forward pass uses, over a tensor of the base.
+    pub(super) fn over<'a>(&'a self, base: Option<TensorView<'a>>) -> WeightRef<'a> {
+        match base {
+            Some(base) if self.is_delta && self.merged.is_empty() => WeightRef::Sum(base, &self.values),
+            _ if self.merged.is_empty() => WeightRef::Merged(&self.values),
+            _ => WeightRef::Merged(&self.merged),
+        }
+    }
+
+    /// Makes a delta one of `ground` in place of the base's tensor.
+    pub(super) fn merge(&mut self, workspace: &Workspace, ground: Option<WeightRef<'_>>) {
+        if let (Some(ground), true) = (ground, self.is_delta) {
+            self.merged.resize(self.values.len(), 0.0);
+            add_into(workspace, &mut self.merged, &ground.floats(workspace), &self.values);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a fine-tune tells while it runs, and how it is asked to stop.
 
-use super::{Plan, Worth};
+use super::{Error, Improved, Plan, Worth};
 use crate::runtime::Score;
 
 /// A part of a fine-tune.
@@ -17,7 +17,8 @@ pub enum Phase {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// What follows is of this one of several tasks, until a phase that they have together.
     Task {
@@ -31,11 +32,36 @@ pub enum Event<'a> {
         /// Its steps.
         steps: usize,
     },
+    /// The run goes on from a checkpoint.
+    Resumed {
+        /// The epoch that is under way; 0 while layers are chosen.
+        epoch: usize,
+        /// Of how many.
+        of: usize,
+        /// Steps that were done before.
+        steps: u32,
+    },
     /// A step was done.
     Step {
         /// Mean loss of its batch, without the penalty.
         loss: f32,
     },
+    /// The step before taught nothing and changed nothing: its loss or gradient was no number.
+    Dropped {
+        /// Its number, from 1.
+        step: u32,
+        /// Its loss.
+        loss: f32,
+        /// Factor on the learning rates from now on.
+        slowed: f32,
+    },
+    /// A checkpoint could not be written; the run goes on, and the earlier checkpoint is as it was.
+    NotKept {
+        /// Why.
+        error: &'a Error,
+    },
+    /// The epoch before is the best so far: what it came to can be had as an adapter at once.
+    Improved(&'a Improved<'a>),
     /// Layers were chosen: all of them in network order with what each was found worth, and whether it
     /// was chosen.
     Selected {

@@ -2,6 +2,7 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::adapted::Adapted;
 use super::error::Error;
@@ -10,7 +11,7 @@ use crate::kernels::{Workspace, cross_entropy};
 use crate::runtime::{Examples, LayerId, Layout, Network, Param};
 
 /// What a tapped layer was found worth.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Worth {
     /// The layer.
     pub layer: LayerId,

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::images::ImageNode;
+use super::transformer::BlockNode;
 use crate::kernels::{self, Grid, Heads, Interpolation, Normalized, Segments, Tensor, Window, Workspace};
 use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, Ops, Part, Weights};
 
@@ -11,9 +12,24 @@ use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, Ops, Part, Weights};
 pub struct Recorded {
     pub(super) data: Arc<Tensor>,
     pub(super) node: Option<NodeId>,
+    /// The normalization that its values can be formed from again, scaled as this layer says.
+    pub(super) norm: Option<(Arc<Normalized>, LayerId)>,
+}
+
+/// An activation kept for the way back: itself, or what it is formed from again and what is kept anyway.
+pub(super) enum Kept {
+    Value(Arc<Tensor>),
+    Norm(Arc<Normalized>, LayerId),
 }
 
 impl Recorded {
+    pub(super) fn keep(&self) -> Kept {
+        match &self.norm {
+            Some((normalized, layer)) => Kept::Norm(normalized.clone(), *layer),
+            None => Kept::Value(self.data.clone()),
+        }
+    }
+
     /// Its values.
     pub fn values(&self) -> &Tensor {
         &self.data
@@ -50,8 +66,8 @@ pub(super) enum Node {
     Gather { layer: LayerId, indices: Option<Vec<u32>>, onto: Option<NodeId> },
     GatherInterpolated { layer: LayerId, map: Arc<Interpolation>, indices: Option<Vec<u32>>, onto: Option<NodeId> },
     Prepend { layer: LayerId, wanted: bool, x: Option<NodeId>, segments: Segments },
-    Linear { layer: LayerId, kept: Option<Arc<Tensor>>, x: Option<NodeId> },
-    LayerNorm { layer: LayerId, wanted: bool, normalized: Normalized, x: Option<NodeId> },
+    Linear { layer: LayerId, kept: Option<Kept>, x: Option<NodeId> },
+    LayerNorm { layer: LayerId, wanted: bool, normalized: Arc<Normalized>, x: Option<NodeId> },
     Gelu { kept: Arc<Tensor>, x: NodeId },
     Add { x: Option<NodeId>, y: Option<NodeId> },
     Attention { kept: [Arc<Tensor>; 3], inputs: [Option<NodeId>; 3], heads: Heads, segments: Segments },
@@ -60,6 +76,7 @@ pub(super) enum Node {
     Concat { parts: Vec<(Option<NodeId>, usize)> },
     Columns { x: NodeId, first: usize, of: usize },
     Image(ImageNode),
+    Block(BlockNode),
 }
 
 impl<'a, W: Weights> Tape<'a, W> {
@@ -99,7 +116,19 @@ impl<'a, W: Weights> Tape<'a, W> {
             self.nodes.push(node());
             self.nodes.len() - 1
         });
-        Recorded { data: Arc::new(data), node }
+        Recorded { data: Arc::new(data), node, norm: None }
+    }
+
+    /// What `body` makes of values that were kept.
+    pub(super) fn recall<R>(&self, kept: &Kept, body: impl FnOnce(kernels::Kept<'_>) -> R) -> Result<R, Error> {
+        match kept {
+            Kept::Value(values) => Ok(body(kernels::Kept::Values(values))),
+            Kept::Norm(normalized, layer) => {
+                let scale = self.weights.weight(*layer)?.floats(self.workspace);
+                let bias = self.weights.required(*layer, Part::Bias)?.floats(self.workspace);
+                Ok(body(kernels::Kept::Normalized(normalized, &scale, &bias)))
+            }
+        }
     }
 
     /// The value's buffer, to compute in where nothing else holds it.
@@ -116,7 +145,7 @@ impl<W: Weights> Ops for Tape<'_, W> {
     }
 
     fn constant(&mut self, tensor: Tensor) -> Recorded {
-        Recorded { data: Arc::new(tensor), node: None }
+        Recorded { data: Arc::new(tensor), node: None, norm: None }
     }
 
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Recorded>) -> Result<Recorded, Error> {
@@ -158,7 +187,7 @@ impl<W: Weights> Ops for Tape<'_, W> {
         let weight = self.weights.weight(layer)?.floats(self.workspace);
         let bias = self.weights.param(layer, Part::Bias).map(|bias| bias.floats(self.workspace));
         let out = kernels::linear(self.workspace, &x.data, &weight, bias.as_deref());
-        let kept = self.wants(layer).then(|| x.data.clone());
+        let kept = self.wants(layer).then(|| x.keep());
         let flows = kept.is_some() || x.node.is_some();
         Ok(self.record(out, flows, || Node::Linear { layer, kept, x: x.node }))
     }
@@ -245,7 +274,10 @@ impl<W: Weights> Ops for Tape<'_, W> {
             return Ok(self.constant(out));
         }
         let (out, normalized) = kernels::layer_norm_kept(self.workspace, &x.data, &scale, bias, eps);
-        Ok(self.record(out, true, || Node::LayerNorm { layer, wanted, normalized, x: x.node }))
+        let normalized = Arc::new(normalized);
+        let norm = Some((normalized.clone(), layer));
+        let out = self.record(out, true, || Node::LayerNorm { layer, wanted, normalized, x: x.node });
+        Ok(Recorded { norm, ..out })
     }
 
     fn gelu(&mut self, x: Recorded) -> Recorded {
@@ -261,7 +293,7 @@ impl<W: Weights> Ops for Tape<'_, W> {
     fn add(&mut self, x: Recorded, y: &Recorded) -> Recorded {
         let (x_node, y_node) = (x.node, y.node);
         let mut out = self.owned(x.data);
-        kernels::add_assign(&mut out, &y.data);
+        kernels::add(self.workspace, &mut out, &y.data);
         self.record(out, x_node.is_some() || y_node.is_some(), || Node::Add { x: x_node, y: y_node })
     }
 
@@ -271,6 +303,20 @@ impl<W: Weights> Ops for Tape<'_, W> {
         let kept = [q.data, k.data, v.data];
         let flows = inputs.iter().any(Option::is_some);
         self.record(out, flows, || Node::Attention { kept, inputs, heads, segments: segments.clone() })
+    }
+
+    fn self_attention(
+        &mut self,
+        x: &Recorded,
+        layers: [LayerId; 3],
+        heads: Heads,
+        segments: &Segments,
+    ) -> Result<Recorded, Error> {
+        self.record_self_attention(x, layers, heads, segments)
+    }
+
+    fn feed_forward(&mut self, x: &Recorded, layers: [LayerId; 2]) -> Result<Recorded, Error> {
+        self.record_feed_forward(x, layers)
     }
 
     fn mean_rows(&mut self, x: Recorded, segments: &Segments, skip: usize) -> Recorded {

@@ -1,13 +1,13 @@
 //! A fine-tune from start to end: fit the head, choose layers, tune them, keep the best epoch.
 
-use std::time::Duration;
-
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::adapted::Adapted;
-use super::batches::{batches, split};
+use super::batches::{balanced, batches, split};
+use super::checkpoint::Keeper;
 use super::config::{Config, Method, Norms, Patch, Select};
+use super::course::{Best, Counts, Course, Pass, Stage};
 use super::data::Data;
 use super::error::Error;
 use super::gate::Gate;
@@ -17,15 +17,16 @@ use super::progress::{Event, Observer, Phase};
 use super::select::{self, Worth};
 use super::tuned::{Tuned, TunedLayer};
 use crate::base::Base;
+use crate::format::Summary;
 use crate::kernels::Workspace;
 use crate::runtime::{Examples, LayerKind, Network, Score, Weights, evaluate};
 
 /// Fine-tunes a task of `network` over `base` on labelled examples, of which a share is held out to validate
-/// with unless there are others for that.
+/// with unless there are others for that. [`super::Checkpoint::fine_tune`] does the same and survives being killed.
 ///
 /// # Errors
 /// If a setting is out of range, there are too few examples, their classes are not those of the head that is
-/// kept, an input does not fit the network, or the loss stops being a number.
+/// kept, an input does not fit the network, or the loss stays no number.
 pub fn fine_tune<'a>(
     base: &Base,
     network: &impl Network,
@@ -33,14 +34,11 @@ pub fn fine_tune<'a>(
     config: &Config,
     observer: &mut dyn Observer,
 ) -> Result<Tuned, Error> {
-    let data = data.into();
-    config.check()?;
-    data.check(config, network.layout())?;
-    Run::new(base, network, data, config).all(observer)
+    Run::checked(base, network, data.into(), config)?.all(&mut Keeper::none(), observer)
 }
 
 pub(super) struct Run<'a, N> {
-    base: &'a Base,
+    pub(super) base: &'a Base,
     pub(super) network: &'a N,
     pub(super) data: Data<'a>,
     pub(super) config: &'a Config,
@@ -48,21 +46,12 @@ pub(super) struct Run<'a, N> {
     pub(super) validation: Vec<usize>,
     pub(super) workspace: Workspace,
     pub(super) random: ChaCha8Rng,
-    pub(super) steps: u32,
-    /// Time spent in steps.
-    pub(super) stepping: Duration,
+    pub(super) counts: Counts,
     pub(super) stopped: bool,
     /// Examples that are computed at once.
     sizes: Sizes,
     /// The most bytes that pool and task have had in a phase that has ended.
     memory: usize,
-}
-
-/// The best state so far.
-pub(super) struct Best {
-    pub(super) layers: Vec<TunedLayer>,
-    pub(super) score: Score,
-    pub(super) epoch: usize,
 }
 
 /// Heads over the frozen base: one fitted to the end, with its score, and one to start tuning from. Without any
@@ -74,6 +63,13 @@ pub(super) struct Heads {
 }
 
 impl<'a, N: Network> Run<'a, N> {
+    /// A run of settings and data that suit the network.
+    pub(super) fn checked(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Result<Self, Error> {
+        config.check()?;
+        data.check(config, network.layout())?;
+        Ok(Self::new(base, network, data, config))
+    }
+
     /// A run that has done nothing but divide the examples.
     pub(super) fn new(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
@@ -82,87 +78,134 @@ impl<'a, N: Network> Run<'a, N> {
             None => split(data.train, config.validation, &mut random),
         };
         let workspace = Workspace::new(config.threads);
-        let (steps, stepping, stopped) = (0, Duration::ZERO, false);
-        let (sizes, memory) = (Sizes::new(config), 0);
-        Self {
-            base,
-            network,
-            data,
-            config,
-            train,
-            validation,
-            workspace,
-            random,
-            steps,
-            stepping,
-            stopped,
-            sizes,
-            memory,
-        }
+        let (counts, stopped, sizes, memory) = (Counts::default(), false, Sizes::new(config), 0);
+        Self { base, network, data, config, train, validation, workspace, random, counts, stopped, sizes, memory }
     }
 }
 
 impl<N: Network> Run<'_, N> {
-    fn all(&mut self, observer: &mut dyn Observer) -> Result<Tuned, Error> {
-        let layout = self.network.layout();
+    pub(super) fn all(&mut self, keeper: &mut Keeper<'_>, observer: &mut dyn Observer) -> Result<Tuned, Error> {
         let parts = [self.train.as_slice(), &self.validation];
         let planner = Planner::new(self.base, self.network, self.data, self.config, parts, self.random.clone())?;
         self.sizes = planner.sizes;
-        let mut plan = None;
-        if self.config.method == Method::Head {
-            plan = Some(self.planned(&planner, &[], observer)?);
+        let mut plan = match self.config.method {
+            Method::Head => Some(self.planned(&planner, &[], observer)?),
+            _ => None,
+        };
+        let mut course = match keeper.resume(self)? {
+            Some(course) => {
+                let epoch = if course.stage == Stage::Tune { course.pass.epoch } else { 0 };
+                observer.event(&Event::Resumed { epoch, of: self.config.epochs, steps: self.counts.steps });
+                course
+            }
+            None => self.start(&planner, observer)?,
+        };
+        if course.stage == Stage::Scores {
+            self.score_layers(&mut course, &planner, keeper, observer)?;
         }
+        if course.stage == Stage::Tune {
+            plan = Some(self.planned(&planner, &course.worth, observer)?);
+            drop(planner);
+            self.tune(&mut course, keeper, observer)?;
+            let kept: usize = course.best.layers.iter().map(TunedLayer::bytes).sum();
+            // A better epoch is copied before the one before it is let go of.
+            self.end_phase(course.adapted.own_bytes() + kept * course.best.epoch.clamp(1, 2));
+        }
+        Ok(self.outcome(course, plan))
+    }
+
+    /// Fits the head and, where that takes no steps of training, chooses layers.
+    fn start(&mut self, planner: &Planner<'_, N>, observer: &mut dyn Observer) -> Result<Course, Error> {
+        let (config, layout) = (self.config, self.network.layout());
         let Heads { alone, head_alone, warm } = self.heads(observer)?;
-        let mut best =
-            Best { layers: TunedLayer::snapshot(&self.with_head(alone.as_ref()), layout), score: head_alone, epoch: 0 };
-        let mut adapted = self.with_head(warm.as_ref());
+        let layers = TunedLayer::snapshot(&self.with_head(alone.as_ref()), layout);
         observer.event(&Event::Epoch {
             epoch: 0,
-            of: self.config.epochs,
+            of: config.epochs,
             loss: head_alone.loss,
             validation: head_alone,
             active: 0,
             best: true,
         });
-        let mut worth = Vec::new();
-        let mut seconds_per_step = 0.0;
-        if self.config.method != Method::Head && !self.stopped {
-            if self.config.method == Method::Taps {
-                worth = self.select(warm.as_ref(), &adapted, &planner, observer)?;
-                observer.event(&Event::Selected { layers: &worth });
-            }
-            if !self.stopped {
-                plan = Some(self.planned(&planner, &worth, observer)?);
-                drop(planner);
-                self.open(&mut adapted, &worth);
-                let before = (self.stepping, self.steps);
-                self.tune(&mut adapted, &mut best, observer)?;
-                let (time, steps) = (self.stepping - before.0, self.steps - before.1);
-                seconds_per_step = time.as_secs_f64() / f64::from(steps.max(1));
-                let kept: usize = best.layers.iter().map(TunedLayer::bytes).sum();
-                let heads = [&alone, &warm].into_iter().flatten().map(Head::bytes).sum::<usize>();
-                // A better epoch is copied before the one before it is let go of.
-                self.end_phase(adapted.own_bytes() + kept * best.epoch.clamp(1, 2) + heads);
-            }
+        drop(alone);
+        let mut course = Course {
+            stage: Stage::Done,
+            head_alone,
+            worth: Vec::new(),
+            adapted: self.with_head(warm.as_ref()),
+            warm,
+            best: Best { layers, score: head_alone, epoch: 0 },
+            pass: Pass::begin(1, &self.random),
+        };
+        match config.method {
+            Method::Head => {}
+            _ if self.stopped => {}
+            Method::Taps => self.select(&mut course, planner, observer)?,
+            _ => self.chosen(&mut course, Vec::new(), observer),
         }
-        let mut summary = Tuned::summarize(self.config, layout, &best.layers, self.train.len());
-        summary.steps = self.steps;
-        summary.validation = (best.score.examples > 0).then(|| best.score.accuracy() as f32);
-        Ok(Tuned {
-            layers: best.layers,
-            labels: if self.config.own_head { self.data.train.classes().to_vec() } else { Vec::new() },
+        Ok(course)
+    }
+
+    /// Gives the task what it may change, the layers chosen by `worth` among it, to be tuned from the warm head.
+    pub(super) fn chosen(&self, course: &mut Course, worth: Vec<Worth>, observer: &mut dyn Observer) {
+        if self.config.method == Method::Taps {
+            observer.event(&Event::Selected { layers: &worth });
+        }
+        if !self.stopped {
+            course.adapted = self.with_head(course.warm.take().as_ref());
+            self.open(&mut course.adapted, &worth);
+            course.stage = Stage::Tune;
+            course.pass = Pass::begin(1, &self.random);
+        }
+        course.worth = worth;
+    }
+
+    fn outcome(&self, course: Course, plan: Option<Plan>) -> Tuned {
+        let (counts, summary) = (&self.counts, self.summary(&course.best));
+        Tuned {
+            layers: course.best.layers,
+            labels: self.labels().to_vec(),
             summary,
             method: self.config.method_name(),
-            validation: best.score,
-            head_alone,
-            epoch: best.epoch,
-            steps: self.steps,
-            seconds_per_step,
-            worth,
+            validation: course.best.score,
+            head_alone: course.head_alone,
+            epoch: course.best.epoch,
+            steps: counts.steps,
+            dropped: counts.dropped,
+            seconds_per_step: counts.tuning.as_secs_f64() / f64::from(counts.tuned.max(1)),
+            worth: course.worth,
             memory: self.memory + plan.as_ref().map_or(0, |plan| plan.memory.batch),
             plan,
             stopped: self.stopped,
-        })
+        }
+    }
+
+    /// Whether these can be weight and bias of the task's head; nothing where the base's is kept.
+    pub(super) fn head_fits(&self, weight: Option<&[f32]>, bias: Option<&[f32]>) -> bool {
+        let classes = self.data.train.classes().len();
+        let expected =
+            [classes * self.network.layout().features(), classes].map(|size| self.config.own_head.then_some(size));
+        [weight, bias].map(|values| values.map(<[f32]>::len)) == expected
+    }
+
+    /// Class names that an adapter brings.
+    pub(super) fn labels(&self) -> &[String] {
+        if self.config.own_head { self.data.train.classes() } else { &[] }
+    }
+
+    pub(super) fn summary(&self, best: &Best) -> Summary {
+        let summary = Tuned::summarize(self.config, self.network.layout(), &best.layers, self.train.len());
+        let validation = (best.score.examples > 0).then(|| best.score.accuracy() as f32);
+        Summary { steps: self.counts.steps, validation, ..summary }
+    }
+
+    /// The batches of a pass over the training examples, of `size` examples each.
+    pub(super) fn order(&mut self, size: usize) -> Vec<Vec<usize>> {
+        let (label, random) = (|index| self.data.train.label(index), &mut self.random);
+        match self.config.balanced {
+            true => balanced(&self.train, label, size, random),
+            false => batches(&self.train, size, random),
+        }
     }
 
     pub(super) fn heads(&mut self, observer: &mut dyn Observer) -> Result<Heads, Error> {
@@ -221,52 +264,60 @@ impl<N: Network> Run<'_, N> {
         Gate::new(self.config.initial_score, self.config.threshold)
     }
 
-    /// What each tapped layer is worth, and which are chosen.
+    /// Chooses layers, or begins to train the scores that they are to be chosen by.
     fn select(
         &mut self,
-        head: Option<&Head>,
-        bare: &Adapted,
+        course: &mut Course,
         planner: &Planner<'_, N>,
         observer: &mut dyn Observer,
-    ) -> Result<Vec<Worth>, Error> {
-        let layout = self.network.layout();
-        let mut own = 2 * bare.own_bytes();
-        let mut worth = match &self.config.select {
+    ) -> Result<(), Error> {
+        let (config, layout) = (self.config, self.network.layout());
+        let mut worth = match &config.select {
+            Select::Scores => {
+                layout.tapped().for_each(|id| course.adapted.own(id, Some(self.gate())));
+                self.own_norms(&mut course.adapted);
+                course.stage = Stage::Scores;
+                return Ok(());
+            }
             Select::Given(names) => select::given(self.network, names)?,
             Select::Last => select::last(layout),
             Select::Random => select::random(layout, &mut self.random),
             Select::Probe => {
-                let mut order = batches(&self.train, self.sizes.probe, &mut self.random);
-                order.truncate(self.config.probe_batches * self.config.batch.div_ceil(self.sizes.probe));
+                let mut order = self.order(self.sizes.probe);
+                order.truncate(config.probe_batches * config.batch.div_ceil(self.sizes.probe));
                 observer.event(&Event::Begin { phase: Phase::Select, steps: order.len() });
                 let mut progress = |loss| {
                     observer.event(&Event::Step { loss });
                     !observer.stop()
                 };
-                select::probe(self.network, bare, self.data.train, &order, &self.workspace, &mut progress)?
-            }
-            Select::Scores => {
-                let mut adapted = self.with_head(head);
-                for id in layout.tapped() {
-                    adapted.own(id, Some(self.gate()));
-                }
-                self.own_norms(&mut adapted);
-                self.run_scores(&mut adapted, observer)?;
-                own += adapted.own_bytes();
-                select::scores(self.network, &adapted)
+                let (bare, examples) = (&course.adapted, self.data.train);
+                select::probe(self.network, bare, examples, &order, &self.workspace, &mut progress)?
             }
         };
-        if !matches!(self.config.select, Select::Given(_)) {
-            let budget = &self.config.budget;
-            let (cap, bytes) = (budget.max_active_layers, budget.max_layer_bytes);
-            match budget.weighs() {
-                true => planner.choose(&mut worth)?,
-                false => select::choose(layout, &mut worth, cap.unwrap_or(usize::MAX), bytes.unwrap_or(usize::MAX)),
-            }
+        if !matches!(config.select, Select::Given(_)) {
+            self.afford(planner, &mut worth)?;
         }
         self.stopped = observer.stop();
-        self.end_phase(own);
-        Ok(worth)
+        let heads = 2 * course.adapted.own_bytes() + course.best.layers.iter().map(TunedLayer::bytes).sum::<usize>();
+        self.end_phase(heads);
+        self.chosen(course, worth, observer);
+        Ok(())
+    }
+
+    /// Chooses the worthiest layers that the budget can afford.
+    pub(super) fn afford(&self, planner: &Planner<'_, N>, worth: &mut [Worth]) -> Result<(), Error> {
+        if self.config.budget.weighs() {
+            return planner.choose(worth);
+        }
+        self.choose(worth);
+        Ok(())
+    }
+
+    /// Chooses the worthiest layers, as far as the limits on layers alone allow.
+    pub(super) fn choose(&self, worth: &mut [Worth]) {
+        let budget = &self.config.budget;
+        let (cap, bytes) = (budget.max_active_layers, budget.max_layer_bytes);
+        select::choose(self.network.layout(), worth, cap.unwrap_or(usize::MAX), bytes.unwrap_or(usize::MAX));
     }
 
     /// Tells what the run will take, now that its layers are known.
@@ -277,7 +328,7 @@ impl<N: Network> Run<'_, N> {
     }
 
     /// Counts what a phase has taken, `own` bytes beside the pool, and frees the buffers that it leaves.
-    fn end_phase(&mut self, own: usize) {
+    pub(super) fn end_phase(&mut self, own: usize) {
         self.memory = self.memory.max(self.workspace.peak_bytes() + own);
         self.workspace.release();
     }

@@ -1,13 +1,16 @@
 //! The outcome of a fine-tune: what becomes an adapter.
 
+use serde::{Deserialize, Serialize};
+
 use super::adapted::Adapted;
 use super::config::Config;
+use super::contents::Contents;
 use super::error::Error;
 use super::plan::Plan;
 use super::select::Worth;
 use crate::base::Base;
-use crate::format::{Digest, Draft, Encoding, Role, Shape, Summary, TensorDraft};
-use crate::runtime::{Layer, LayerId, LayerKind, Layout, Network, Part, Score};
+use crate::format::{Encoding, Summary};
+use crate::runtime::{LayerId, Layout, Network, Part, Score};
 
 /// A tuned task, from its best epoch.
 pub struct Tuned {
@@ -23,6 +26,8 @@ pub struct Tuned {
     pub epoch: usize,
     /// Steps that were done, in all phases but the head's.
     pub steps: u32,
+    /// How many of them taught nothing, since their loss or gradient was no number.
+    pub dropped: u32,
     /// Mean seconds of a tuning step, without the validation between epochs.
     pub seconds_per_step: f64,
     /// What each tapped layer was found worth; empty where none was chosen by worth.
@@ -36,7 +41,7 @@ pub struct Tuned {
 }
 
 /// Values of one layer: deltas, or a head's own, or statistics.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct TunedLayer {
     pub(super) id: LayerId,
     pub(super) parts: Vec<(Part, Vec<f32>)>,
@@ -93,56 +98,9 @@ impl Tuned {
         task: &str,
         encoding: Encoding,
     ) -> Result<Vec<u8>, Error> {
-        let mut tensors = Vec::new();
-        for own in &self.layers {
-            let layer = layout.layer(own.id);
-            for (part, values) in &own.parts {
-                let encoding = match part {
-                    Part::Weight if layer.kind.is_tapped() => encoding,
-                    _ => Encoding::F32,
-                };
-                let digest = layer.param(*part).and_then(|param| param.tensor).map(|id| base.digest(id));
-                tensors.push(draft_tensor(layer, *part, values, encoding, self.labels.len(), digest)?);
-            }
-        }
-        tensors.sort_by(|a, b| a.name.cmp(b.name));
-        let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        let draft = Draft {
-            task,
-            architecture,
-            method: self.method,
-            base: base.fingerprint(),
-            content: base.content(),
-            summary: self.summary,
-            labels: &labels,
-            tensors: &tensors,
-        };
-        let mut bytes = vec![0; draft.encoded_len()?];
-        draft.encode(&mut bytes)?;
-        Ok(bytes)
+        let Self { layers, labels, summary, method, .. } = self;
+        Contents { layers, labels, summary: *summary, method }.encode(base, architecture, layout, task, encoding)
     }
-}
-
-/// One tensor of an adapter; `classes` are those of the task's head, `digest` that of the base tensor it belongs to.
-pub(super) fn draft_tensor<'a>(
-    layer: &'a Layer,
-    part: Part,
-    values: &'a [f32],
-    encoding: Encoding,
-    classes: usize,
-    digest: Option<Digest>,
-) -> Result<TensorDraft<'a>, Error> {
-    let param = layer.param(part).unwrap_or(&layer.weight);
-    let mut dims: Vec<u32> = param.shape.iter().map(|&size| size as u32).collect();
-    let role = match part {
-        Part::Mean | Part::Variance => Role::Statistics,
-        _ if layer.kind == LayerKind::Head => Role::Replacement,
-        _ => Role::Delta,
-    };
-    if let (Role::Replacement, Some(first)) = (role, dims.first_mut()) {
-        *first = classes as u32;
-    }
-    Ok(TensorDraft { name: &param.name, role, encoding, shape: Shape::new(&dims)?, base: digest, values })
 }
 
 impl Tuned {

@@ -2,18 +2,29 @@
 
 use std::time::Instant;
 
-use super::adapted::{Adapted, Step};
+use super::adapted::Step;
 use super::backward::LayerGrad;
-use super::batches::batches;
+use super::batches::count;
+use super::checkpoint::Keeper;
 use super::config::Norms;
+use super::course::{Best, Course, Pass, Stage};
 use super::error::Error;
+use super::head::Head;
+use super::improved::Improved;
+use super::plan::Planner;
 use super::progress::{Event, Observer, Phase};
 use super::schedule::cosine;
+use super::select;
 use super::tape::{Moments, Tape};
-use super::trainer::{Best, Run};
+use super::trainer::Run;
 use super::tuned::TunedLayer;
-use crate::kernels::cross_entropy;
+use super::varied::Varied;
 use crate::runtime::{LayerId, Network, Weights};
+
+/// Dropped steps in a row after which the learning rate is halved.
+const HALVED_AFTER: u32 = 3;
+/// Dropped steps in a row after which the run ends.
+const ENDED_AFTER: u32 = 12;
 
 /// What one batch teaches.
 pub(super) struct Learned {
@@ -25,111 +36,183 @@ pub(super) struct Learned {
 }
 
 impl<N: Network> Run<'_, N> {
-    /// TAPS with a gate on every layer, gates free to close and to open again.
-    pub(super) fn run_scores(&mut self, adapted: &mut Adapted, observer: &mut dyn Observer) -> Result<(), Error> {
-        let per_epoch = batches(&self.train, self.config.batch, &mut self.random.clone()).len();
-        let total = per_epoch * self.config.select_epochs;
+    /// TAPS with a gate on every layer, gates free to close and to open again; then chooses by the scores.
+    pub(super) fn score_layers(
+        &mut self,
+        course: &mut Course,
+        planner: &Planner<'_, N>,
+        keeper: &mut Keeper<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let epochs = self.config.select_epochs;
+        let total = self.steps_per_epoch() * epochs;
         observer.event(&Event::Begin { phase: Phase::Select, steps: total });
-        let mut step = 0;
-        for _ in 0..self.config.select_epochs {
-            for batch in batches(&self.train, self.config.batch, &mut self.random) {
-                self.step(adapted, &batch, step, total, observer)?;
-                step += 1;
-                if observer.stop() {
-                    return Ok(());
-                }
+        while course.pass.epoch <= epochs && !self.stopped {
+            self.pass(course, total, keeper, observer)?;
+            if !self.stopped {
+                course.pass = Pass::begin(course.pass.epoch + 1, &self.random);
             }
+        }
+        if !self.stopped {
+            let mut worth = select::scores(self.network, &course.adapted);
+            self.afford(planner, &mut worth)?;
+            let heads = course.warm.as_ref().map_or(0, Head::bytes);
+            let best: usize = course.best.layers.iter().map(TunedLayer::bytes).sum();
+            self.end_phase(heads + best + course.adapted.own_bytes());
+            self.chosen(course, worth, observer);
         }
         Ok(())
     }
 
-    /// Tunes what `adapted` may change and leaves the best epoch in `best`.
+    /// Tunes what the task may change and keeps the best epoch.
     pub(super) fn tune(
         &mut self,
-        adapted: &mut Adapted,
-        best: &mut Best,
+        course: &mut Course,
+        keeper: &mut Keeper<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let per_epoch = batches(&self.train, self.config.batch, &mut self.random.clone()).len();
-        let total = per_epoch * self.config.epochs;
+        let of = self.config.epochs;
+        let total = self.steps_per_epoch() * of;
         observer.event(&Event::Begin { phase: Phase::Tune, steps: total });
-        let mut step = 0;
-        for epoch in 1..=self.config.epochs {
-            let mut loss = 0.0;
-            for batch in batches(&self.train, self.config.batch, &mut self.random) {
-                loss += self.step(adapted, &batch, step, total, observer)? * batch.len() as f32;
-                adapted.free_closed();
-                step += 1;
-                if observer.stop() {
-                    self.stopped = true;
-                    return Ok(());
-                }
+        while course.pass.epoch <= of {
+            self.pass(course, total, keeper, observer)?;
+            if self.stopped {
+                return Ok(());
             }
-            let score = self.validate(adapted)?;
-            let better = score.examples == 0 || score.is_better_than(&best.score);
-            if better {
-                *best = Best { layers: TunedLayer::snapshot(adapted, self.network.layout()), score, epoch };
+            self.end_epoch(course, observer)?;
+            let epoch = course.pass.epoch;
+            if self.config.patience.is_some_and(|patience| epoch - course.best.epoch >= patience) {
+                break;
             }
-            observer.event(&Event::Epoch {
-                epoch,
-                of: self.config.epochs,
-                loss: loss / self.train.len() as f32,
-                validation: score,
-                active: adapted.active().count(),
-                best: better,
-            });
-            if self.config.patience.is_some_and(|patience| epoch - best.epoch >= patience) {
+            course.pass = Pass::begin(epoch + 1, &self.random);
+        }
+        course.stage = Stage::Done;
+        keeper.keep(self, course, observer);
+        Ok(())
+    }
+
+    /// Validates, and keeps what is better than all before.
+    fn end_epoch(&self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
+        let (epoch, score) = (course.pass.epoch, self.validate(&course.adapted)?);
+        let better = score.examples == 0 || score.is_better_than(&course.best.score);
+        if better {
+            let layers = TunedLayer::snapshot(&course.adapted, self.network.layout());
+            course.best = Best { layers, score, epoch };
+        }
+        observer.event(&Event::Epoch {
+            epoch,
+            of: self.config.epochs,
+            loss: course.pass.mean_loss(),
+            validation: score,
+            active: course.adapted.active().count(),
+            best: better,
+        });
+        if better {
+            observer.event(&Event::Improved(&Improved::new(self, &course.best)));
+        }
+        Ok(())
+    }
+
+    fn steps_per_epoch(&self) -> usize {
+        count(self.train.len(), self.config.batch)
+    }
+
+    /// What is left of the pass that is under way.
+    fn pass(
+        &mut self,
+        course: &mut Course,
+        total: usize,
+        keeper: &mut Keeper<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let order = self.order(self.config.batch);
+        let before = (course.pass.epoch - 1) * order.len();
+        for (number, batch) in order.iter().enumerate().skip(course.pass.done) {
+            self.step(course, batch, before + number, total, observer)?;
+            course.pass.done = number + 1;
+            self.stopped = observer.stop();
+            if keeper.is_due() || self.stopped {
+                keeper.keep(self, course, observer);
+            }
+            if self.stopped {
                 break;
             }
         }
         Ok(())
     }
 
-    /// One step of forward, backward and update; returns the loss without the penalty.
+    /// One step of forward, backward and update. One whose loss or gradient is no number changes nothing.
     fn step(
         &mut self,
-        adapted: &mut Adapted,
+        course: &mut Course,
         batch: &[usize],
         step: usize,
         total: usize,
         observer: &mut dyn Observer,
-    ) -> Result<f32, Error> {
+    ) -> Result<(), Error> {
         let started = Instant::now();
+        let adapted = &mut course.adapted;
         let Learned { loss, gradients, moments } = self.gradients(adapted, adapted.wanted(), batch)?;
-        moments.iter().for_each(|(moments, rows)| adapted.follow(moments, *rows, self.config.momentum));
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
-        adapted.update(&self.workspace, self.update(step, total));
-        self.steps += 1;
-        self.stepping += started.elapsed();
+        let done = loss.is_finite() && adapted.update(&self.workspace, self.update(step, total));
+        if done {
+            moments.iter().for_each(|(moments, rows)| adapted.follow(moments, *rows, self.config.momentum));
+            course.pass.loss += loss * batch.len() as f32;
+            course.pass.learned += batch.len();
+        }
+        if course.stage == Stage::Tune {
+            adapted.free_closed();
+            self.counts.tuned += 1;
+            self.counts.tuning += started.elapsed();
+        }
+        self.counts.steps += 1;
         observer.event(&Event::Step { loss });
-        Ok(loss)
+        if done {
+            self.counts.in_row = 0;
+            return Ok(());
+        }
+        self.drop_step(loss, observer)
     }
 
-    /// Forward and backward over one batch.
+    /// Counts a step that taught nothing, and slows down or ends the run after several.
+    fn drop_step(&mut self, loss: f32, observer: &mut dyn Observer) -> Result<(), Error> {
+        let counts = &mut self.counts;
+        (counts.dropped, counts.in_row) = (counts.dropped + 1, counts.in_row + 1);
+        if counts.in_row.is_multiple_of(HALVED_AFTER) {
+            counts.slowed /= 2.0;
+        }
+        observer.event(&Event::Dropped { step: counts.steps, loss, slowed: counts.slowed });
+        match counts.in_row < ENDED_AFTER {
+            true => Ok(()),
+            false => Err(Error::Diverged { step: counts.steps, rate: self.config.rate }),
+        }
+    }
+
+    /// Forward and, where the loss is a number, backward over one batch.
     pub(super) fn gradients(&self, weights: &impl Weights, wanted: &[bool], batch: &[usize]) -> Result<Learned, Error> {
         let (config, examples) = (self.config, self.data.train);
         let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
-        let input = examples.training_batch(batch, config.seed.wrapping_add(u64::from(self.steps) << 32))?;
+        let seed = config.seed.wrapping_add(u64::from(self.counts.steps) << 32);
+        let batch = Varied::new(examples.training_batch(batch, seed)?, labels, config, seed);
         let mut gradients = Vec::new();
         let mut tape = Tape::new(weights, wanted, &self.workspace);
         let norms = config.resolved_norms(self.network.layout());
         if norms == Norms::Statistics {
             tape = tape.with_batch_statistics();
         }
-        let logits = self.network.logits(&mut tape, &input)?;
-        let (loss, gradient) = cross_entropy(&self.workspace, logits.values(), &labels, config.smoothing);
-        if !loss.is_finite() {
-            return Err(Error::Diverged { step: self.steps, rate: config.rate });
-        }
+        let logits = self.network.logits(&mut tape, &batch.input)?;
+        let (loss, gradient) = batch.loss(&self.workspace, logits.values(), config.smoothing);
         let moments = tape.take_moments();
-        tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient)))?;
+        if loss.is_finite() {
+            tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient)))?;
+        }
         Ok(Learned { loss, gradients, moments })
     }
 
     /// The update of step `step` of `total`.
     pub(super) fn update(&self, step: usize, total: usize) -> Step {
         let config = self.config;
-        let factor = cosine(step, total, config.warmup);
+        let factor = cosine(step, total, config.warmup) * self.counts.slowed;
         let penalized = step as f32 >= total as f32 * config.penalty_warmup;
         Step {
             optimizer: config.optimizer,

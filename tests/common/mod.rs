@@ -3,6 +3,8 @@
 
 pub mod adapter;
 pub mod base;
+#[cfg(feature = "data")]
+pub mod digits;
 pub mod heap;
 pub mod process;
 

@@ -1,7 +1,7 @@
 //! GELU and its gradient, and sums over slices.
 
 use proptest::prelude::*;
-use taps::kernels::{add_assign, dot, gelu, gelu_grad, squared_norm};
+use taps::kernels::{add, add_assign, dot, gelu, gelu_grad, squared_norm};
 
 use crate::check::{BOUND, Values, assert_close, assert_gradient, bits, config, matrix, run, wide};
 use crate::naive;
@@ -40,15 +40,18 @@ proptest! {
     fn sums_are_the_oracle((rows, cols) in matrix(), seed: u64) {
         let mut values = Values(seed);
         let (a, b) = (values.take(rows * cols), values.take(rows * cols));
-        let [sums, added] = run(0.0, |_| {
+        let [sums, added, again] = run(0.0, |workspace| {
             let mut added = a.clone();
             add_assign(&mut added, &b);
-            [vec![dot(&a, &b), squared_norm(&a)], added]
+            let mut again = a.clone();
+            add(workspace, &mut again, &b);
+            [vec![dot(&a, &b), squared_norm(&a)], added, again]
         });
         let size = BOUND * BOUND * (a.len() as f64).sqrt();
         let (a, b) = (wide(&a), wide(&b));
         let norm = naive::dot(&a, &a);
         assert_close(&sums, &[naive::dot(&a, &b), norm], size.max(norm));
+        assert_eq!(bits(&again), bits(&added));
         assert_close(&added, &naive::add(&a, &b), BOUND);
     }
 }

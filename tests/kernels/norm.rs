@@ -26,6 +26,7 @@ proptest! {
             [y.to_vec()]
         });
         let (_, normalized) = layer_norm_kept(&workspace(2), &x, &scale, &bias, eps);
+        assert_eq!(bits(&normalized.scaled(&workspace(2), &scale, &bias)), bits(&y));
         let expected = naive::layer_norm(&wide(&x), &wide(&scale), &wide(&bias), eps.into());
         for row in 0..rows {
             let span = row * cols..(row + 1) * cols;

@@ -18,6 +18,13 @@ fn two_and_three() -> Segments {
     Segments::from_lengths([2, 3])
 }
 
+/// Two inputs and two outputs.
+const FOUR: Linear = Linear { weight: &[0.5; 4], bias: None };
+
+fn nothing<const N: usize>(onto: Option<Tensor>) -> Wanted<N> {
+    Wanted { layers: [false; N], input: true, onto }
+}
+
 const ADAM: AdamStep = AdamStep { rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.0, step: 1 };
 const TWO: Heads = Heads { count: 2 };
 
@@ -53,6 +60,7 @@ panics! {
 
     gelu_grad_of_another_length: gelu_grad(&workspace(), &mut [0.0; 3], &[0.0; 4]);
     add_assign_of_another_length: add_assign(&mut [0.0; 3], &[0.0; 4]);
+    add_of_another_length: add(&workspace(), &mut [0.0; 3], &[0.0; 4]);
     dot_of_another_length: dot(&[0.0; 33], &[0.0; 32]);
 
     layer_norm_scale: layer_norm(&workspace(), &tensor(2, 3), &[1.0; 2], &[0.0; 3], 1e-5);
@@ -63,6 +71,21 @@ panics! {
     layer_norm_grad_scale: layer_norm_grad(&workspace(), &mut tensor(2, 3), &kept(2, 3), &[1.0; 4]);
     affine_grad_of_other_rows: layer_norm_affine_grad(&tensor(2, 3), &kept(3, 3), &mut [0.0; 3], &mut [0.0; 3]);
     affine_grad_bias: layer_norm_affine_grad(&tensor(2, 3), &kept(2, 3), &mut [0.0; 3], &mut [0.0; 2]);
+
+    scaled_by_another_scale: kept(2, 3).scaled(&workspace(), &[1.0; 2], &[0.0; 3]);
+    scaled_by_another_bias: kept(2, 3).scaled(&workspace(), &[1.0; 3], &[0.0; 4]);
+
+    feed_forward_of_other_inputs: feed_forward(&workspace(), &tensor(2, 3), [FOUR, FOUR]);
+    feed_forward_grad_of_other_outputs:
+        feed_forward_grad(&workspace(), &tensor(2, 3), Kept::Values(&tensor(2, 2)), [FOUR, FOUR], nothing(None));
+    feed_forward_grad_onto_other_rows:
+        feed_forward_grad(&workspace(), &tensor(2, 2), Kept::Values(&tensor(2, 2)), [FOUR, FOUR], nothing(Some(tensor(3, 2))));
+    self_attention_of_other_rows: self_attention(&workspace(), &tensor(4, 2), [FOUR; 3], TWO, &two_and_three());
+    self_attention_grad_of_other_outputs:
+        self_attention_grad(&workspace(), &tensor(5, 3), Kept::Values(&tensor(5, 2)), [FOUR; 3], (TWO, &two_and_three()), nothing(None));
+    self_attention_grad_onto_other_rows: self_attention_grad(
+        &workspace(), &tensor(5, 2), Kept::Values(&tensor(5, 2)), [FOUR; 3], (TWO, &two_and_three()), nothing(Some(tensor(4, 2)))
+    );
 
     heads_that_do_not_divide:
         attention(&workspace(), &tensor(5, 3), &tensor(5, 3), &tensor(5, 3), TWO, &two_and_three());

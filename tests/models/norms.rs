@@ -4,7 +4,7 @@ use taps::base::Base;
 use taps::format::{Adapter, Encoding, Role};
 use taps::models::{Model, Options};
 use taps::runtime::{Error, Examples, Images, Input, LayerKind, Network, Part, Runtime, Task, Weights};
-use taps::train::{Budget, Config, Method, Norms, Patch, Quiet, Tuned, fine_tune};
+use taps::train::{Budget, Checkpoint, Config, Event, Method, Norms, Observer, Patch, Quiet, Tuned, fine_tune};
 
 use crate::common::adapter::AdapterFile;
 use crate::common::{Golden, folder};
@@ -179,4 +179,34 @@ fn statistics_that_do_not_fit_are_refused() {
     ] {
         assert!(matches!(refused(name, role, 0.1), Some(Error::UnknownTensor { .. })), "{name} as {role:?}");
     }
+}
+
+/// Asks to stop once an epoch is over.
+#[derive(Default)]
+struct AfterAnEpoch(bool);
+
+impl Observer for AfterAnEpoch {
+    fn event(&mut self, event: &Event<'_>) {
+        self.0 |= matches!(event, Event::Epoch { epoch: 1, .. });
+    }
+
+    fn stop(&self) -> bool {
+        self.0
+    }
+}
+
+#[test]
+fn running_statistics_go_on_from_a_checkpoint() {
+    let config = Config { norms: Norms::Statistics, epochs: 3, method: Method::Full, ..Config::default() };
+    let (base, model, whole) = tune("mobilenet_v2", config.clone());
+    let config = Config { validation: 0.0, batch: 8, threads: 1, rate: 1e-2, ..config };
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::at(folder.path().join("x"));
+    let examples = Noisy::new(names(3));
+    let half = checkpoint.fine_tune(&base, &model, &examples, &config, &mut AfterAnEpoch::default()).unwrap();
+    assert!(half.stopped && half.steps == 4, "{}", half.steps);
+    let rest = checkpoint.fine_tune(&base, &model, &examples, &config, &mut Quiet).unwrap();
+    let bytes = |tuned: &Tuned| tuned.adapter(&base, &model, "t", Encoding::F32).unwrap();
+    assert_ne!(bytes(&half), bytes(&whole));
+    assert_eq!(bytes(&rest), bytes(&whole));
 }

@@ -108,7 +108,9 @@ fn measured(base: &Base, model: &Model, input: &Input, setting: &Setting) -> usi
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
         let (rate, head_rate, score_rate) = (1e-4, 1e-4, 0.0);
         let (optimizer, decay, lambda, clip) = (setting.optimizer, 0.0, 0.0, None);
-        adapted.update(&workspace, Step { optimizer, rate, head_rate, score_rate, decay, lambda, clip, number });
+        assert!(
+            adapted.update(&workspace, Step { optimizer, rate, head_rate, score_rate, decay, lambda, clip, number })
+        );
     }
     workspace.peak_bytes() + adapted.own_bytes()
 }
@@ -135,7 +137,9 @@ fn a_step_takes_what_is_planned() {
             if ratio > worst.0 {
                 worst = (ratio, what.clone());
             }
-            if !(1.0..=1.15).contains(&ratio) {
+            // Threads with little to do come one after another, and take each other's buffers.
+            let most = if threads == 1 { 1.15 } else { 1.5 };
+            if !(1.0..=most).contains(&ratio) {
                 failed.push(what);
             }
         }

@@ -9,7 +9,7 @@ use crate::kernels::Workspace;
 use crate::runtime::{LayerId, Network, Score};
 use crate::train::adapted::Step;
 use crate::train::backward::LayerGrad;
-use crate::train::batches::batches;
+use crate::train::batches::count;
 use crate::train::select::{self, Worth};
 use crate::train::trainer::Run;
 use crate::train::tuned::{Tuned, TunedLayer};
@@ -65,19 +65,22 @@ impl<'a, N: Network> Member<'a, N> {
 
     /// Batches in a pass over its examples.
     pub(super) fn batches(&self) -> usize {
-        batches(&self.run.train, self.run.config.batch, &mut self.run.random.clone()).len()
+        count(self.run.train.len(), self.run.config.batch)
     }
 
     /// Forward and backward over the task's next batch. Its gradients are kept for its own part, and the share
     /// `share` of them goes to the shared weights; returns the loss.
     pub(super) fn learn(&mut self, shared: &mut Adapted, share: f32) -> Result<f32, Error> {
         if self.left.is_empty() {
-            self.left = batches(&self.run.train, self.run.config.batch, &mut self.run.random).into();
+            self.left = self.run.order(self.run.config.batch).into();
         }
         let batch = self.left.pop_front().unwrap_or_default();
         let wanted: Vec<bool> = shared.wanted().iter().zip(self.own.wanted()).map(|(a, b)| a | b).collect();
         let view = View { shared, own: &self.own };
         let Learned { loss, gradients, moments } = self.run.gradients(&view, &wanted, &batch)?;
+        if !loss.is_finite() {
+            return Err(Error::Diverged { step: self.run.counts.steps, rate: self.run.config.rate });
+        }
         moments.iter().for_each(|(moments, rows)| self.own.follow(moments, *rows, self.run.config.momentum));
         for (id, gradient) in gradients {
             if shared.wanted()[id.index()] {
@@ -89,18 +92,17 @@ impl<'a, N: Network> Member<'a, N> {
         Ok(loss)
     }
 
-    /// Updates the task's own part over the shared weights, which have been updated before.
-    pub(super) fn update(&mut self, shared: &Adapted, step: Step) {
-        self.own.update_over(&self.run.workspace, step, shared);
-        self.run.steps += 1;
+    /// Updates the task's own part over the shared weights, which have been updated before; returns whether its
+    /// gradients are numbers.
+    pub(super) fn update(&mut self, shared: &Adapted, step: Step) -> bool {
+        self.run.counts.steps += 1;
+        self.own.update_over(&self.run.workspace, step, shared)
     }
 
     /// Keeps the layers with the highest scores for good, as far as the limits allow, and frees the others.
     pub(super) fn choose(&mut self) {
-        let (layout, config) = (self.run.network.layout(), self.run.config);
-        let (cap, budget) = (config.budget.max_active_layers, config.budget.max_layer_bytes);
         let mut worth = select::scores(self.run.network, &self.own);
-        select::choose(layout, &mut worth, cap.unwrap_or(usize::MAX), budget.unwrap_or(usize::MAX));
+        self.run.choose(&mut worth);
         let chosen = |id: LayerId| worth.iter().any(|worth| worth.layer == id && worth.chosen);
         self.own.settle(chosen);
         self.worth = worth;
@@ -133,7 +135,7 @@ impl<'a, N: Network> Member<'a, N> {
     pub(super) fn tuned(&self, kept: Kept, config: &JointConfig, epoch: usize, seconds: f64, stopped: bool) -> Tuned {
         let run = &self.run;
         let mut summary = Tuned::summarize(run.config, run.network.layout(), &kept.layers, run.train.len());
-        summary.steps = run.steps;
+        summary.steps = run.counts.steps;
         summary.validation = (kept.score.examples > 0).then(|| kept.score.accuracy() as f32);
         Tuned {
             layers: kept.layers,
@@ -143,7 +145,8 @@ impl<'a, N: Network> Member<'a, N> {
             validation: kept.score,
             head_alone: self.head_alone,
             epoch,
-            steps: run.steps,
+            steps: run.counts.steps,
+            dropped: 0,
             seconds_per_step: seconds,
             worth: kept.worth,
             plan: None,

@@ -117,11 +117,11 @@ impl<'a, N: Network> Together<'a, N> {
         let rate = self.config.rate * cosine(step, total, self.config.tune.warmup);
         for (number, member) in self.members.iter_mut().enumerate() {
             let own = member.run.update(step, total);
-            if number == 0 {
-                self.shared.update(&self.workspace, Step { rate, lambda: 0.0, ..own });
-            }
+            let shared = number > 0 || self.shared.update(&self.workspace, Step { rate, lambda: 0.0, ..own });
             let lambda = member.run.update(step, gated).lambda;
-            member.update(&self.shared, Step { lambda, ..own });
+            if !shared || !member.update(&self.shared, Step { lambda, ..own }) {
+                return Err(Error::Diverged { step: step as u32 + 1, rate });
+            }
         }
         self.stepping += started.elapsed();
         observer.event(&Event::Step { loss });
@@ -135,7 +135,7 @@ impl<'a, N: Network> Together<'a, N> {
     }
 
     fn finish(self, best: Best) -> Result<Trained, Error> {
-        let steps = self.members.first().map_or(0, |member| member.run.steps);
+        let steps = self.members.first().map_or(0, |member| member.run.counts.steps);
         let seconds = self.stepping.as_secs_f64() / f64::from(steps.max(1));
         let tuned = |(member, kept): (Member<'_, N>, Kept)| {
             let tuned = member.tuned(kept, self.config, best.epoch, seconds, self.stopped);

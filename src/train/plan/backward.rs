@@ -56,8 +56,12 @@ impl Sketch<'_> {
             }
             Node::Linear { layer, kept, x } => {
                 let inputs = elements(layer) / dy.cols.max(1);
-                if let Some(_kept) = kept {
-                    let weight = ledger.take(dy.cols, inputs);
+                if let Some(kept) = kept {
+                    let weight = {
+                        let _affine = self.recalled(&kept);
+                        let _scaled = kept.is_scaled().then(|| ledger.take(dy.rows, inputs));
+                        ledger.take(dy.cols, inputs)
+                    };
                     let bias = self.outline.has_bias(layer).then(|| ledger.take(1, dy.cols));
                     wanted(layer, weight, bias);
                 }
@@ -69,6 +73,7 @@ impl Sketch<'_> {
             Node::Conv { layer, kept, grid, window, x } => {
                 self.conv_step(layer, kept, (grid, window), x, &dy, gradients, &mut wanted);
             }
+            Node::Block(node) => self.block_step(node, &dy, gradients, sink),
             Node::BatchNorm(norm) => self.batch_norm_step(norm, dy, gradients, &mut wanted),
             Node::LayerNorm { layer, wanted: is_wanted, _kept, x } => {
                 if is_wanted {
@@ -157,10 +162,15 @@ impl Sketch<'_> {
 }
 
 /// The gradient of each node's result.
-struct Gradients(Vec<Option<Buffer>>);
+pub(super) struct Gradients(Vec<Option<Buffer>>);
 
 impl Gradients {
-    fn flow(&mut self, node: Option<NodeId>, gradient: Buffer) {
+    /// Takes away the gradient that has come to `node` so far.
+    pub(super) fn take(&mut self, node: NodeId) -> Option<Buffer> {
+        self.0[node].take()
+    }
+
+    pub(super) fn flow(&mut self, node: Option<NodeId>, gradient: Buffer) {
         if let Some(node) = node {
             self.0[node].get_or_insert(gradient);
         }

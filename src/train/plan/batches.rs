@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use crate::runtime::{Error, Examples, Images, Input, Layout};
-use crate::train::batches::{batches, shuffled};
+use crate::train::batches::{balanced, batches};
 use crate::train::{Config, Method, Select, select};
 
 /// Examples of one shape, or sequences of lengths of their own.
@@ -71,23 +71,36 @@ pub(super) struct Drawn {
 
 impl Drawn {
     /// Draws as a run does that begins with `random`.
-    pub(super) fn new(shape: Shape, train: &[usize], layout: &Layout, config: &Config, mut random: ChaCha8Rng) -> Self {
+    pub(super) fn new(
+        shape: Shape,
+        examples: &dyn Examples,
+        train: &[usize],
+        layout: &Layout,
+        config: &Config,
+        mut random: ChaCha8Rng,
+    ) -> Self {
         let random = &mut random;
+        let order = |indices: &[usize], label: &dyn Fn(usize) -> usize, random: &mut ChaCha8Rng| match config.balanced {
+            true => balanced(indices, label, config.batch, random),
+            false => batches(indices, config.batch, random),
+        };
         if config.own_head {
             let rows: Vec<usize> = (0..train.len()).collect();
-            (0..config.warm_epochs + config.head_epochs).for_each(|_| drop(shuffled(&rows, random)));
+            let label = |row: usize| examples.label(train[row]);
+            (0..config.warm_epochs + config.head_epochs).for_each(|_| drop(order(&rows, &label, random)));
         }
+        let label = |index: usize| examples.label(index);
         let epochs = |count: usize, random: &mut ChaCha8Rng| -> Vec<Vec<Vec<usize>>> {
             // Of images every epoch is alike, and two show what validation leaves in the pool for the next.
             let telling = if matches!(shape, Shape::Images(_)) { count.min(2) } else { count };
-            (0..telling).map(|_| batches(train, config.batch, random)).collect()
+            (0..telling).map(|_| order(train, &label, random)).collect()
         };
         let (mut scores, mut probe) = (Vec::new(), Vec::new());
         if config.method == Method::Taps {
             match config.select {
                 Select::Random => drop(select::random(layout, random)),
                 Select::Scores => scores = epochs(config.select_epochs, random),
-                Select::Probe => probe = shuffled(train, random),
+                Select::Probe => probe = order(train, &label, random).concat(),
                 Select::Last | Select::Given(_) => {}
             }
         }

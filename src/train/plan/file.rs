@@ -3,7 +3,7 @@
 use super::outline::Outline;
 use crate::format::{Digest, Draft, Encoding, MAX_TEXT, Summary};
 use crate::runtime::{Layer, LayerId, LayerKind, Network, Param, Part};
-use crate::train::tuned::draft_tensor;
+use crate::train::contents::draft_tensor;
 use crate::train::{Config, Error};
 
 /// Bytes of the adapter file with the layers that `outline` owns and its head, at most: the name of the task counts

@@ -69,13 +69,13 @@ impl Sketch<'_> {
             self.batch_moments.push([self.take(1, cols), self.take(1, cols)]);
         }
         if !flows {
-            return Sketched { data: out, node: None };
+            return Sketched { data: out, node: None, norm: None };
         }
         let activated = (norm.activation != Activation::None).then(|| keep(&out));
         let (layer, x) = (norm.layer, x.node);
         let node = Normalization { layer, wanted, kept, _activated: activated, _moments: moments, x, residual };
         self.nodes.push(Node::BatchNorm(node));
-        Sketched { data: out, node: Some(self.nodes.len() - 1) }
+        Sketched { data: out, node: Some(self.nodes.len() - 1), norm: None }
     }
 
     fn convolve(&self, x: &Buffer, grid: Grid, layer: LayerId, window: Window) -> Buffer {

@@ -1,6 +1,9 @@
 //! What each kernel takes from the pool, in the order in which it does: its result and what it needs beside.
 
+use std::ops::Range;
+
 use super::ledger::{Buffer, Ledger};
+use crate::kernels::parallel::{even_ranges, example_ranges};
 use crate::kernels::{
     Grid, Scratch, Segments, Window, Workspace, conv_input_grad_scratch, conv_scratch, conv_weight_grad_scratch,
     depthwise_scratch, depthwise_weight_grad_scratch,
@@ -92,28 +95,159 @@ pub(super) fn depthwise_weight_grad(
 }
 
 pub(super) fn attention(ledger: &Ledger, workspace: &Workspace, q: &Buffer, segments: &Segments) -> Buffer {
-    let _context = ledger.take(q.rows, q.cols);
-    per_example(ledger, workspace, q.cols, segments, 1);
-    ledger.take(q.rows, q.cols)
+    let context = ledger.take(q.rows, q.cols);
+    per_head(ledger, workspace, q.cols, segments, 1);
+    context
 }
 
 pub(super) fn attention_grad(ledger: &Ledger, workspace: &Workspace, dy: &Buffer, segments: &Segments) -> [Buffer; 3] {
     let grads = [(); 3].map(|()| ledger.take(dy.rows, dy.cols));
-    per_example(ledger, workspace, dy.cols, segments, 2);
-    grads.map(|_grad| ledger.take(dy.rows, dy.cols))
+    per_head(ledger, workspace, dy.cols, segments, 2);
+    grads
 }
 
 /// Matrices `[tokens, tokens]` of one head after another, on as many threads as rayon has.
-fn per_example(ledger: &Ledger, workspace: &Workspace, features: usize, segments: &Segments, matrices: usize) {
+fn per_head(ledger: &Ledger, workspace: &Workspace, features: usize, segments: &Segments, matrices: usize) {
     let products = segments.ranges().map(|rows| 2 * rows.len() * rows.len() * features).sum();
     let threads = if workspace.splits(products) { rayon::current_num_threads() } else { 1 };
     let mut last = 0;
     for rows in segments.ranges().filter(|rows| !rows.is_empty()) {
         // One after another of a length take the same buffers.
         if rows.len() != last {
-            let _held: Vec<Buffer> =
-                (0..ledger.at_once(threads) * matrices).map(|_| ledger.take(rows.len(), rows.len())).collect();
+            drop(squares(ledger, ledger.at_once(threads) * matrices, rows.len()));
             last = rows.len();
         }
     }
+}
+
+fn squares(ledger: &Ledger, count: usize, tokens: usize) -> Vec<Buffer> {
+    (0..count).map(|_| ledger.take(tokens, tokens)).collect()
+}
+
+/// Attention to `segments` with its linear layers: `[rows, features]`.
+pub(super) fn self_attention(ledger: &Ledger, workspace: &Workspace, features: usize, segments: &Segments) -> Buffer {
+    let y = ledger.take(segments.rows(), features);
+    let (ranges, within) = example_ranges(workspace, segments, 4 * features);
+    let whole = ranges.len() == 1;
+    in_ranges(
+        ledger,
+        workspace,
+        &ranges,
+        || (),
+        |rows| {
+            let mut held: Vec<Buffer> = (0..4).map(|_| ledger.take(rows.len(), features)).collect();
+            match whole {
+                true => per_head(ledger, &within, features, segments, 1),
+                false => held.extend(squares(ledger, 1, longest(segments, rows))),
+            }
+            held
+        },
+    );
+    y
+}
+
+/// Gradients of the layers of [`self_attention`], each of a size in `wanted` where it is; of an input `held.0` wide
+/// that is formed again if `held.1`.
+pub(super) fn self_attention_grad(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    features: usize,
+    segments: &Segments,
+    wanted: [Option<[usize; 2]>; 3],
+    held: (usize, bool),
+) -> [Option<[Buffer; 2]>; 3] {
+    let (ranges, within) = example_ranges(workspace, segments, 7 * features);
+    let whole = ranges.len() == 1;
+    let sums = in_ranges(
+        ledger,
+        workspace,
+        &ranges,
+        || sums(ledger, wanted),
+        |rows| {
+            let mut all = vec![ledger.take(rows.len(), features)];
+            all.extend(held.1.then(|| ledger.take(rows.len(), held.0)));
+            all.extend((0..6).map(|_| ledger.take(rows.len(), features)));
+            match whole {
+                true => per_head(ledger, &within, features, segments, 2),
+                false => all.extend(squares(ledger, 2, longest(segments, rows))),
+            }
+            all
+        },
+    );
+    sums.into_iter().next().unwrap_or_default()
+}
+
+/// Tokens of the longest example that begins in `rows`.
+fn longest(segments: &Segments, rows: &Range<usize>) -> usize {
+    segments.ranges().filter(|example| rows.contains(&example.start)).map(|example| example.len()).max().unwrap_or(0)
+}
+
+/// Two linear layers with GELU between: `[rows, outputs]`.
+pub(super) fn feed_forward(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    rows: usize,
+    width: usize,
+    outputs: usize,
+) -> Buffer {
+    let y = ledger.take(rows, outputs);
+    let (ranges, _) = even_ranges(workspace, rows, width);
+    in_ranges(ledger, workspace, &ranges, || (), |rows| vec![ledger.take(rows.len(), width)]);
+    y
+}
+
+/// Gradients of the layers of [`feed_forward`], each of a size in `wanted` where it is; of an input that is formed again
+/// where its width is in `scaled`.
+pub(super) fn feed_forward_grad(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    rows: usize,
+    width: usize,
+    wanted: [Option<[usize; 2]>; 2],
+    scaled: Option<usize>,
+) -> [Option<[Buffer; 2]>; 2] {
+    let (ranges, _) = even_ranges(workspace, rows, 2 * width);
+    let sums = in_ranges(
+        ledger,
+        workspace,
+        &ranges,
+        || sums(ledger, wanted),
+        |rows| scaled.into_iter().chain([width; 2]).map(|cols| ledger.take(rows.len(), cols)).collect(),
+    );
+    sums.into_iter().next().unwrap_or_default()
+}
+
+/// Gradients of weights `[out, in]` and biases `[1, out]`.
+fn sums<const N: usize>(ledger: &Ledger, sizes: [Option<[usize; 2]>; N]) -> [Option<[Buffer; 2]>; N] {
+    sizes.map(|size| size.map(|[outputs, inputs]| [ledger.take(outputs, inputs), ledger.take(1, outputs)]))
+}
+
+/// Takes for `ranges` what `body` does, on as many threads as the kernel has, each with something of its own from
+/// `start` to the end: all of these.
+fn in_ranges<S>(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    ranges: &[Range<usize>],
+    start: impl Fn() -> S,
+    body: impl Fn(&Range<usize>) -> Vec<Buffer>,
+) -> Vec<S> {
+    let threads = if ranges.len() < 2 { 1 } else { workspace.threads() };
+    let rows = ranges.last().map_or(0, |range| range.end).max(1);
+    let of = |thread| ranges.iter().filter(move |range| (range.start + range.end) / 2 * threads / rows == thread);
+    let mut own = Vec::new();
+    if ledger.at_once(threads) == threads {
+        own.extend((0..threads).map(|_| start()));
+        let mut left: Vec<_> = (0..threads).map(of).collect();
+        loop {
+            let held: Vec<_> = left.iter_mut().filter_map(Iterator::next).map(&body).collect();
+            if held.is_empty() {
+                return own;
+            }
+        }
+    }
+    for thread in 0..threads {
+        own.push(start());
+        of(thread).for_each(|range| drop(body(range)));
+    }
+    own
 }

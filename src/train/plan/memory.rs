@@ -6,8 +6,6 @@ use std::fmt;
 /// program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Base plus delta, of the layers and norms that the task changes.
-    pub merged: usize,
     /// Deltas and the head.
     pub deltas: usize,
     /// What the optimizer keeps of each delta.
@@ -33,9 +31,8 @@ impl Memory {
     }
 
     /// Each part's name and bytes.
-    pub fn parts(&self) -> [(&'static str, usize); 9] {
+    pub fn parts(&self) -> [(&'static str, usize); 8] {
         [
-            ("merged weights", self.merged),
             ("deltas", self.deltas),
             ("optimizer states", self.states),
             ("best epoch", self.best),

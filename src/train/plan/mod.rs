@@ -17,6 +17,7 @@ mod phases;
 mod planner;
 mod sketch;
 mod step;
+mod transformer;
 
 pub use memory::Memory;
 pub use planner::Plan;

@@ -13,7 +13,7 @@ pub(super) struct Outline<'a> {
     pub(super) layout: Arc<Layout>,
     /// Classes of the task's own head; `None` where the base's head is kept.
     pub(super) classes: Option<usize>,
-    /// Layers with merged weights of the task's own.
+    /// Layers with deltas of the task's own.
     pub(super) own: Vec<bool>,
     /// Layers whose gradients are wanted.
     pub(super) wanted: Vec<bool>,
@@ -69,13 +69,18 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// The scratch into which a tensor of the base is converted where it is not read in place.
+    /// The scratch in which a tensor is formed where it is not read in place: of the base's and a delta, or converted.
     pub(super) fn floats(&self, ledger: &Ledger, id: LayerId, part: Part) -> Option<Buffer> {
         let (layer, own) = (self.layout.layer(id), self.own[id.index()]);
-        let merged = own && (self.statistics || matches!(part, Part::Weight | Part::Bias));
-        let replaced = layer.kind == LayerKind::Head && self.classes.is_some();
         let view = self.base.tensor(layer.param(part)?.tensor?);
-        (!merged && !replaced && view.as_f32().is_none()).then(|| ledger.take(1, view.elements()))
+        if layer.kind == LayerKind::Head && self.classes.is_some() {
+            return None;
+        }
+        let delta = own && matches!(part, Part::Weight | Part::Bias);
+        let statistics = own && self.statistics && !delta;
+        let sum = delta.then(|| ledger.take(1, view.elements()));
+        let converted = (!statistics && view.as_f32().is_none()).then(|| ledger.take(1, view.elements()));
+        sum.or(converted)
     }
 }
 

@@ -15,11 +15,11 @@ pub(super) const ALL: usize = 1024;
 pub(super) const FEW: usize = 8;
 
 impl<N: Network> Planner<'_, N> {
-    /// Counts the heads that a run keeps, and what the head alone has as the best so far.
-    fn own_heads(&self, ledger: &Ledger) {
+    /// Counts what the head alone has as the best so far, and the head to start tuning from where it is kept apart.
+    fn own_heads(&self, ledger: &Ledger, apart: bool) {
         let head = self.classes().map_or(0, |_| size_of::<f32>() * self.bare().delta(self.layout().head()));
         ledger.own(|own| {
-            own.deltas += 2 * head;
+            own.deltas += if apart { head } else { 0 };
             own.best += head;
         });
     }
@@ -57,7 +57,7 @@ impl<N: Network> Planner<'_, N> {
         batches.truncate(self.config.probe_batches * self.config.batch.div_ceil(size));
         let batches = self.shape.telling(self.data.train, batches, ALL);
         highest(self.config.threads, |ledger| {
-            self.own_heads(ledger);
+            self.own_heads(ledger, true);
             step::own(ledger, &self.bare().with([]));
             for batch in &batches {
                 let input = self.shape.batch(self.data.train, batch)?;
@@ -71,8 +71,7 @@ impl<N: Network> Planner<'_, N> {
     pub(super) fn scores(&self) -> Result<Memory, Error> {
         let task = self.task(&self.layout().tapped().collect::<Vec<_>>());
         highest(self.config.threads, |ledger| {
-            self.own_heads(ledger);
-            step::own(ledger, &self.bare().with([]));
+            self.own_heads(ledger, true);
             self.steps(ledger, &task, &self.drawn.scores, None, ALL)
         })
     }
@@ -80,7 +79,7 @@ impl<N: Network> Planner<'_, N> {
     /// Steps of tuning and validation, of at most `count` batches.
     pub(super) fn tune(&self, task: &Outline<'_>, validation: usize, count: usize) -> Result<Memory, Error> {
         highest(self.config.threads, |ledger| {
-            self.own_heads(ledger);
+            self.own_heads(ledger, false);
             self.steps(ledger, task, &self.drawn.tune, Some(validation), count)
         })
     }

@@ -70,7 +70,7 @@ impl<'a, N: Network> Planner<'a, N> {
         random: ChaCha8Rng,
     ) -> Result<Self, Error> {
         let shape = Shape::of(data.train, train.first().copied().unwrap_or(0))?;
-        let drawn = Drawn::new(shape, train, network.layout(), config, random);
+        let drawn = Drawn::new(shape, data.train, train, network.layout(), config, random);
         let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config));
         let workspace = Workspace::new(config.threads);
         let mut planner = Self { base, network, config, data, train, validation, shape, drawn, workspace, sizes };

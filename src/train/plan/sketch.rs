@@ -10,6 +10,7 @@ use super::images::Normalization;
 use super::kernels;
 use super::ledger::{Buffer, Ledger, Use};
 use super::outline::Outline;
+use super::transformer::BlockNode;
 use crate::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
 use crate::runtime::{BatchNorm, ConvNorm, Error, Images, LayerId, Ops, Part};
 
@@ -17,6 +18,38 @@ use crate::runtime::{BatchNorm, ConvNorm, Error, Images, LayerId, Ops, Part};
 pub(super) struct Sketched {
     pub(super) data: Rc<Buffer>,
     pub(super) node: Option<NodeId>,
+    /// What a normalization keeps, and the normalization, where the values can be formed from it again.
+    pub(super) norm: Option<(Rc<[Buffer; 2]>, LayerId)>,
+}
+
+/// An activation kept for the way back, as the tape keeps it.
+pub(super) enum Kept {
+    Value(Rc<Buffer>),
+    Norm(Rc<[Buffer; 2]>, LayerId),
+}
+
+impl Sketched {
+    pub(super) fn keep(&self) -> Kept {
+        match &self.norm {
+            Some((normalized, layer)) => Kept::Norm(normalized.clone(), *layer),
+            None => Kept::Value(keep(&self.data)),
+        }
+    }
+}
+
+impl Kept {
+    /// A buffer of the size of its values.
+    pub(super) fn buffer(&self) -> &Buffer {
+        match self {
+            Kept::Value(values) => values,
+            Kept::Norm(normalized, _) => &normalized[1],
+        }
+    }
+
+    /// Whether its values are formed again.
+    pub(super) fn is_scaled(&self) -> bool {
+        matches!(self, Kept::Norm(..))
+    }
 }
 
 pub(super) type NodeId = usize;
@@ -42,7 +75,7 @@ pub(super) enum Node {
     },
     Linear {
         layer: LayerId,
-        kept: Option<Rc<Buffer>>,
+        kept: Option<Kept>,
         x: Option<NodeId>,
     },
     Conv {
@@ -56,7 +89,7 @@ pub(super) enum Node {
     LayerNorm {
         layer: LayerId,
         wanted: bool,
-        _kept: [Buffer; 2],
+        _kept: Rc<[Buffer; 2]>,
         x: Option<NodeId>,
     },
     Gelu {
@@ -79,6 +112,7 @@ pub(super) enum Node {
         x: NodeId,
         of: usize,
     },
+    Block(BlockNode),
     /// An operation whose way back takes a gradient `[rows, cols]`.
     Spread {
         x: NodeId,
@@ -137,11 +171,11 @@ impl<'a> Sketch<'a> {
             self.nodes.push(node());
             self.nodes.len() - 1
         });
-        Sketched { data: Rc::new(data), node }
+        Sketched { data: Rc::new(data), node, norm: None }
     }
 
     pub(super) fn plain(data: Buffer) -> Sketched {
-        Sketched { data: Rc::new(data), node: None }
+        Sketched { data: Rc::new(data), node: None, norm: None }
     }
 
     fn owned(&self, data: Rc<Buffer>) -> Buffer {
@@ -181,8 +215,10 @@ impl Ops for Sketch<'_> {
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Sketched>) -> Result<Sketched, Error> {
         let features = self.outline.layout.layer(layer).weight.shape.last().copied().unwrap_or(1);
         let (onto, node) = onto.map_or((None, None), |onto| (Some(self.owned(onto.data)), onto.node));
+        let own = self.outline.own[layer.index()];
+        let _sum = own.then(|| self.take(1, self.outline.elements(layer)));
         let table = self.outline.layout.layer(layer).weight.tensor.map(|id| self.outline.base.tensor(id));
-        let in_place = self.outline.own[layer.index()] || table.is_none_or(|table| table.as_f32().is_some());
+        let in_place = own || table.is_none_or(|table| table.as_f32().is_some());
         let out = match onto {
             Some(onto) if in_place => onto,
             _ => self.take(indices.len(), features),
@@ -217,7 +253,7 @@ impl Ops for Sketch<'_> {
     fn linear(&mut self, x: &Sketched, layer: LayerId) -> Result<Sketched, Error> {
         let _floats = [Part::Weight, Part::Bias].map(|part| self.floats(layer, part));
         let out = self.take(x.data.rows, self.outline.elements(layer) / x.data.cols.max(1));
-        let kept = self.wants(layer).then(|| keep(&x.data));
+        let kept = self.wants(layer).then(|| x.keep());
         let flows = kept.is_some() || x.node.is_some();
         Ok(self.record(out, flows, || Node::Linear { layer, kept, x: x.node }))
     }
@@ -282,10 +318,12 @@ impl Ops for Sketch<'_> {
         if !wanted && x.node.is_none() {
             return Ok(Self::plain(self.take(rows, cols)));
         }
-        let kept = [self.take(rows, 1), self.take(rows, cols)];
+        let kept = Rc::new([self.take(rows, 1), self.take(rows, cols)]);
         kept.iter().for_each(|kept| kept.mark(Use::Activation));
         let out = self.take(rows, cols);
-        Ok(self.record(out, true, || Node::LayerNorm { layer, wanted, _kept: kept, x: x.node }))
+        let norm = Some((kept.clone(), layer));
+        let out = self.record(out, true, || Node::LayerNorm { layer, wanted, _kept: kept, x: x.node });
+        Ok(Sketched { norm, ..out })
     }
 
     fn gelu(&mut self, x: Sketched) -> Sketched {
@@ -312,6 +350,20 @@ impl Ops for Sketch<'_> {
             kept.iter().for_each(|kept| kept.mark(Use::Activation));
         }
         self.record(out, flows, || Node::Attention { _kept: kept, inputs, segments: segments.clone() })
+    }
+
+    fn self_attention(
+        &mut self,
+        x: &Sketched,
+        layers: [LayerId; 3],
+        _: Heads,
+        segments: &Segments,
+    ) -> Result<Sketched, Error> {
+        Ok(self.sketch_self_attention(x, layers, segments))
+    }
+
+    fn feed_forward(&mut self, x: &Sketched, layers: [LayerId; 2]) -> Result<Sketched, Error> {
+        Ok(self.sketch_feed_forward(x, layers))
     }
 
     fn mean_rows(&mut self, x: Sketched, segments: &Segments, _: usize) -> Sketched {

@@ -39,21 +39,15 @@ pub fn plan_step(
 
 /// Counts what a task owns before its first step, and returns the bytes of its deltas.
 pub(super) fn own(ledger: &Ledger, outline: &Outline<'_>) -> usize {
-    let (mut deltas, mut merged) = (0, 0);
+    let mut deltas = 0;
     for (id, layer) in outline.layout.layers().filter(|(id, _)| outline.is_wanted(*id)) {
         deltas += outline.delta(id);
-        if layer.kind != LayerKind::Head {
-            merged += outline.delta(id);
-        }
         if outline.statistics && layer.statistics.is_some() {
             let running = [Part::Mean, Part::Variance].into_iter().filter_map(|part| layer.param(part));
             deltas += running.map(Param::elements).sum::<usize>();
         }
     }
-    ledger.own(|own| {
-        own.deltas += BYTES * deltas;
-        own.merged += BYTES * merged;
-    });
+    ledger.own(|own| own.deltas += BYTES * deltas);
     BYTES * deltas
 }
 

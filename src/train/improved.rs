@@ -1,0 +1,63 @@
+//! The best epoch of a run that goes on, as an adapter.
+
+use std::fmt;
+
+use super::Error;
+use super::contents::Contents;
+use super::course::Best;
+use super::trainer::Run;
+use crate::base::Base;
+use crate::format::{Encoding, Summary};
+use crate::runtime::{Layout, Network, Score};
+
+/// What a fine-tune has come to so far: a running [`crate::Runtime`] can load it and switch to it while training goes
+/// on.
+pub struct Improved<'a> {
+    base: &'a Base,
+    architecture: &'a str,
+    layout: &'a Layout,
+    labels: &'a [String],
+    method: &'static str,
+    summary: Summary,
+    best: &'a Best,
+}
+
+impl<'a> Improved<'a> {
+    pub(super) fn new<N: Network>(run: &'a Run<'_, N>, best: &'a Best) -> Self {
+        Self {
+            base: run.base,
+            architecture: run.network.architecture(),
+            layout: run.network.layout(),
+            labels: run.labels(),
+            method: run.config.method_name(),
+            summary: run.summary(best),
+            best,
+        }
+    }
+
+    /// The epoch it is from.
+    pub fn epoch(&self) -> usize {
+        self.best.epoch
+    }
+
+    /// Its score on the validation examples.
+    pub fn validation(&self) -> Score {
+        self.best.score
+    }
+
+    /// The adapter file of the task as it is.
+    ///
+    /// # Errors
+    /// As [`super::Tuned::adapter`].
+    pub fn adapter(&self, task: &str, encoding: Encoding) -> Result<Vec<u8>, Error> {
+        let (layers, labels) = (&self.best.layers, self.labels);
+        let contents = Contents { layers, labels, summary: self.summary, method: self.method };
+        contents.encode(self.base, self.architecture, self.layout, task, encoding)
+    }
+}
+
+impl fmt::Debug for Improved<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Improved").field("epoch", &self.best.epoch).field("validation", &self.best.score).finish()
+    }
+}

@@ -1,0 +1,20 @@
+//! The demo's base and digits.
+
+use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use taps::{Base, Model};
+
+pub fn open() -> (Base, Model) {
+    let base = Base::open("adapters/digits/base").unwrap();
+    let model = Model::open(&base).unwrap();
+    (base, model)
+}
+
+/// Digits in inverted contrast, which the base does not know.
+pub fn digits(count: usize) -> ImageSet {
+    let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte").unwrap();
+    let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte").unwrap();
+    let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
+    let pixels = images.pixels[..count * 64].iter().map(|pixel| 255 - pixel).collect();
+    let labels = labels[..count].iter().map(|&digit| digit.into()).collect();
+    ImageSet::new(pixels, labels, (0..10).map(|digit| digit.to_string()).collect(), spec).unwrap()
+}
