@@ -181,6 +181,7 @@ impl Opened {
             score_rate: 0.0,
             decay: 0.0,
             lambda: 0.0,
+            by_bytes: false,
             clip: None,
             number: number as u32,
         };

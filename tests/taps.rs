@@ -130,6 +130,7 @@ const SGD: Step = Step {
     score_rate: 0.1,
     decay: 0.0,
     lambda: 0.5,
+    by_bytes: false,
     clip: None,
     number: 0,
 };
@@ -148,6 +149,7 @@ fn adamw_equals_pytorch() {
         score_rate: 0.02,
         decay: 0.01,
         lambda: 1.0,
+        by_bytes: false,
         clip: None,
         number: 0,
     };

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::text::{bytes, percent};
 use crate::runtime::Score;
-use crate::train::{Event, Observer, Phase};
+use crate::train::{Amount, Event, Observer, Phase};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -97,10 +97,19 @@ impl Observer for Progress {
                 let chosen = layers.iter().filter(|worth| worth.chosen).count();
                 self.line(format!("chose {chosen} of {} layers", layers.len()));
             }
+            Event::Candidates { layers } => {
+                let count = layers.iter().filter(|worth| worth.chosen).count();
+                self.line(format!("{count} of {} layers are candidates", layers.len()));
+            }
+            Event::Freed { layers, left } => self.line(format!("{} closed, {left} active", layers.len())),
             Event::Planned { plan } => {
                 let (memory, adapter) = (&plan.memory, bytes(plan.adapter_bytes));
                 self.line(format!("will take {} of memory: {memory}", bytes(memory.total())));
                 self.line(format!("an adapter of up to {adapter}"));
+                if let (Some(pace), Some(time)) = (plan.pace, plan.time()) {
+                    let (step, time) = (Amount::Time(pace.step), Amount::Time(time));
+                    self.line(format!("{} steps of {step}, {time} with {} validations", plan.steps, plan.epochs));
+                }
             }
             Event::Epoch { epoch: 0, validation, .. } => {
                 self.line(format!("head alone: validation {}", accuracy(validation)));

@@ -117,9 +117,13 @@ enum PatchArg {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum SelectArg {
+    /// By TAPS's scores among candidates with large gradients, while they are tuned
+    #[value(name = "probe+taps")]
+    ProbeScores,
     /// By the gradient of each layer at the base
     Probe,
     /// By TAPS's scores after an epoch with a gate on every layer
+    #[value(name = "taps", alias = "scores")]
     Scores,
     /// The last ones
     Last,
@@ -164,6 +168,7 @@ impl TuneArgs {
                 _ if !self.layers.is_empty() => Select::Given(self.layers.clone()),
                 (MethodArg::LastK, _) | (_, SelectArg::Last) => Select::Last,
                 (MethodArg::RandomK, _) | (_, SelectArg::Random) => Select::Random,
+                (_, SelectArg::ProbeScores) => Select::ProbeScores,
                 (_, SelectArg::Probe) => Select::Probe,
                 (_, SelectArg::Scores) => Select::Scores,
             },

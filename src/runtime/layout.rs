@@ -101,6 +101,11 @@ impl Layer {
             Part::Variance => self.statistics.as_ref().map(|[_, variance]| variance),
         }
     }
+
+    /// Elements of weight and bias: of a delta.
+    pub fn elements(&self) -> usize {
+        self.weight.elements() + self.bias.as_ref().map_or(0, Param::elements)
+    }
 }
 
 /// The layers of a network in the order data flows through them, the head last.

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::backward::LayerGrad;
 use super::gate::Gate;
-use super::optimizer::{Optimizer, Update};
+use super::optimizer::{Optimizer, State, Update};
 use super::own::{OwnLayer, OwnParam};
 use super::tape::Moments;
 use crate::base::Base;
@@ -38,6 +38,8 @@ pub struct Step {
     pub decay: f32,
     /// Weight λ of the penalty on scores.
     pub lambda: f32,
+    /// Whether the penalty on a score is in proportion to the bytes of its layer, with λ for one of mean size.
+    pub by_bytes: bool,
     /// Largest norm of all gradients together.
     pub clip: Option<f32>,
     /// Number of the step, from 1.
@@ -108,11 +110,11 @@ impl Adapted {
         self.wanted[id.index()] = false;
     }
 
-    /// Frees the layers whose gates are closed.
-    pub fn free_closed(&mut self) {
-        for id in self.gated().filter(|(_, gate)| !gate.is_open()).map(|(id, _)| id).collect::<Vec<_>>() {
-            self.free(id);
-        }
+    /// Frees the layers whose gates are closed, and returns them.
+    pub fn free_closed(&mut self) -> Vec<LayerId> {
+        let closed: Vec<LayerId> = self.gated().filter(|(_, gate)| !gate.is_open()).map(|(id, _)| id).collect();
+        closed.iter().for_each(|&id| self.free(id));
+        closed
     }
 
     /// Closes the gates of all but the `cap` open layers with the highest scores.
@@ -202,6 +204,14 @@ impl Adapted {
         followed
     }
 
+    /// Forgets what the optimizer keeps.
+    pub(super) fn forget(&mut self) {
+        for own in self.own.iter_mut().flatten() {
+            own.params_mut().for_each(|param| param.state = State::default());
+            own.gate.iter_mut().for_each(|gate| gate.state = State::default());
+        }
+    }
+
     /// The most bytes that deltas and optimizer states have had.
     pub fn own_bytes(&self) -> usize {
         self.highest.max(self.bytes())
@@ -220,6 +230,8 @@ impl Adapted {
         }
         let clipped = step.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
         let penalty = step.lambda / self.tapped.max(1) as f32;
+        let mean = self.layout.tapped().map(|id| self.layout.layer(id).elements()).sum::<usize>() as f32
+            / self.tapped.max(1) as f32;
         for (id, layer) in self.layout.layers() {
             let Some(own) = &mut self.own[id.index()] else { continue };
             let scale = if own.is_open() { clipped } else { 0.0 };
@@ -236,7 +248,8 @@ impl Adapted {
                 step.optimizer.update(workspace, &mut param.values, &gradient, &mut param.state, update);
             }
             if let Some(gate) = &mut own.gate {
-                let gradient = gate.gradient(along, penalty);
+                let price = if step.by_bytes { layer.elements() as f32 / mean } else { 1.0 };
+                let gradient = gate.gradient(along, penalty * price);
                 let update = Update { rate: step.score_rate, decay: 0.0, scale: 1.0, step: step.number };
                 let (score, state) = gate.score_mut();
                 step.optimizer.update(workspace, std::slice::from_mut(score), &[gradient], state, update);

@@ -37,6 +37,17 @@ impl Budget {
         layers || self.max_adapter_bytes.is_some() || self.max_memory.is_some()
     }
 
+    /// The same with room for `times` as much of what the layers themselves take up.
+    pub(super) fn widened(&self, times: usize) -> Self {
+        let wider = |limit: Option<usize>| limit.map(|limit| limit.saturating_mul(times));
+        Self {
+            max_active_layers: wider(self.max_active_layers),
+            max_layer_bytes: wider(self.max_layer_bytes),
+            max_adapter_bytes: wider(self.max_adapter_bytes),
+            ..*self
+        }
+    }
+
     /// Whether layers have to be weighed by what they cost, and not by their worth alone.
     pub(super) fn weighs(&self) -> bool {
         self.max_adapter_bytes.is_some() || self.max_memory.is_some()
@@ -63,22 +74,33 @@ fn check(
 ) -> Result<(), Error> {
     match limit {
         Some(asked) if least > asked => {
-            Err(Error::Budget { of, asked: Bytes(asked), least: Bytes(least), what: what.into(), advice })
+            let (asked, least) = (Amount::Bytes(asked), Amount::Bytes(least));
+            Err(Error::Budget { of, asked, least, what: what.into(), advice })
         }
         _ => Ok(()),
     }
 }
 
-/// A number of bytes, shown with a decimal unit.
+/// How much of something a run takes, shown with a decimal unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub usize);
+pub enum Amount {
+    /// Bytes of memory or of a file.
+    Bytes(usize),
+    /// Time.
+    Time(Duration),
+}
 
-impl fmt::Display for Bytes {
+impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0..1_000 => write!(f, "{} B", self.0),
-            1_000..1_000_000 => write!(f, "{:.1} kB", self.0 as f64 / 1e3),
-            _ => write!(f, "{:.1} MB", self.0 as f64 / 1e6),
+        match *self {
+            Amount::Bytes(bytes @ 0..1_000) => write!(f, "{bytes} B"),
+            Amount::Bytes(bytes @ 1_000..1_000_000) => write!(f, "{:.1} kB", bytes as f64 / 1e3),
+            Amount::Bytes(bytes) => write!(f, "{:.1} MB", bytes as f64 / 1e6),
+            Amount::Time(time) => match time.as_secs_f64() {
+                seconds @ 0.0..1.0 => write!(f, "{:.1} ms", seconds * 1e3),
+                seconds @ 1.0..120.0 => write!(f, "{seconds:.1} s"),
+                seconds => write!(f, "{:.1} min", seconds / 60.0),
+            },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Settings of a fine-tune.
 
-use super::{Budget, Error, Optimizer};
+use super::{Budget, Error, Optimizer, Ranking};
 use crate::format::Encoding;
 use crate::runtime::Layout;
 
@@ -28,8 +28,13 @@ pub enum Patch {
 }
 
 /// How the layers that may become active are chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Select {
+    /// Under limits on layers, bytes or memory by TAPS scores among the candidates that [`Select::Probe`] finds: twice
+    /// what the limits allow is tuned with gates for [`Config::gated_share`] of the steps, a layer whose gate closes is
+    /// freed for good, and then as many as the limits allow go on, those with the highest scores. Without limits all
+    /// layers have gates to the end.
+    ProbeScores,
     /// Those with the largest squared gradient at the base, before any is changed.
     Probe,
     /// Those whose TAPS scores are highest after some epochs with a gate on every layer.
@@ -38,6 +43,8 @@ pub enum Select {
     Last,
     /// Any, drawn by the seed.
     Random,
+    /// As a ranking has them.
+    Ranked(Ranking),
     /// These, by name.
     Given(Vec<String>),
 }
@@ -46,10 +53,12 @@ impl Select {
     /// Its name.
     pub fn name(&self) -> &'static str {
         match self {
+            Select::ProbeScores => "probe+taps",
             Select::Probe => "probe",
-            Select::Scores => "scores",
+            Select::Scores => "taps",
             Select::Last => "last",
             Select::Random => "random",
+            Select::Ranked(_) => "ranked",
             Select::Given(_) => "given",
         }
     }
@@ -93,16 +102,20 @@ pub struct Config {
     pub select: Select,
     /// Epochs with a gate on every layer, with [`Select::Scores`].
     pub select_epochs: usize,
-    /// Batches of gradients, with [`Select::Probe`].
+    /// Share of the steps in which candidates have gates, with [`Select::ProbeScores`].
+    pub gated_share: f32,
+    /// Batches of gradients, with [`Select::Probe`] and [`Select::ProbeScores`].
     pub probe_batches: usize,
     /// Weight λ of the penalty (λ / L) Σ |s| on the scores of the L tapped layers, wherever there are
     /// gates: while layers are chosen by [`Select::Scores`], and while they are tuned without a cap.
     pub lambda: f32,
+    /// Whether the penalty on a score is in proportion to the bytes of its layer, with λ for one of mean size.
+    pub penalty_by_bytes: bool,
     /// Threshold τ at or above which a layer is active.
     pub threshold: f32,
     /// Score each layer starts with.
     pub initial_score: f32,
-    /// Share of the steps before the penalty is applied.
+    /// Share of the steps with gates before the penalty is applied.
     pub penalty_warmup: f32,
     /// Whether normalization parameters are the task's.
     pub norms: Norms,
@@ -161,8 +174,10 @@ impl Default for Config {
             encoding: Encoding::F32,
             select: Select::Probe,
             select_epochs: 1,
+            gated_share: 0.25,
             probe_batches: 20,
             lambda: 0.1,
+            penalty_by_bytes: false,
             threshold: 0.1,
             initial_score: 0.15,
             penalty_warmup: 0.25,
@@ -219,9 +234,14 @@ impl Config {
         }
     }
 
-    /// Whether layers are tuned without gates: where a cap or another choice has decided for them already.
+    /// Whether layers are chosen once and for all: where limits or another choice have decided for them.
     pub(super) fn is_decided(&self) -> bool {
         self.budget.limits_layers() || matches!(self.select, Select::Last | Select::Random)
+    }
+
+    /// Whether layers are chosen by scores among candidates while they are tuned.
+    pub(super) fn has_candidates(&self) -> bool {
+        self.method == Method::Taps && self.select == Select::ProbeScores && self.budget.limits_layers()
     }
 
     /// Checks every setting.
@@ -247,6 +267,8 @@ impl Config {
             ),
             ("weight decay", self.decay >= 0.0 && self.decay.is_finite(), self.decay.to_string(), "0 or more"),
             ("warm-up", share(self.warmup), self.warmup.to_string(), "0 or more, under 1"),
+            ("gated share", share(self.gated_share), self.gated_share.to_string(), "0 or more, under 1"),
+            ("steps", self.budget.max_steps != Some(0), "0".to_owned(), "at least 1"),
             ("penalty warm-up", share(self.penalty_warmup), self.penalty_warmup.to_string(), "0 or more, under 1"),
             ("label smoothing", share(self.smoothing), self.smoothing.to_string(), "0 or more, under 1"),
             ("mixup", (0.0..=1.0).contains(&self.mixup), self.mixup.to_string(), "0 to 1"),

@@ -30,6 +30,8 @@ pub(super) struct Course<A = Adapted> {
     pub(super) warm: Option<Head>,
     pub(super) worth: Vec<Worth>,
     pub(super) adapted: A,
+    /// Steps of tuning in all, once they are known.
+    pub(super) total: Option<usize>,
     pub(super) best: Best,
     pub(super) pass: Pass,
 }
@@ -76,6 +78,8 @@ pub(super) struct Counts {
     /// Steps of tuning, and the time they took.
     pub(super) tuned: u32,
     pub(super) tuning: Duration,
+    /// Time of the run up to a checkpoint.
+    pub(super) elapsed: Duration,
     /// Steps that taught nothing since their loss or gradient was no number.
     pub(super) dropped: u32,
     /// How many of them came one after another up to now.
@@ -86,6 +90,6 @@ pub(super) struct Counts {
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { steps: 0, tuned: 0, tuning: Duration::ZERO, dropped: 0, in_row: 0, slowed: 1.0 }
+        Self { steps: 0, tuned: 0, tuning: Duration::ZERO, elapsed: Duration::ZERO, dropped: 0, in_row: 0, slowed: 1.0 }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::budget::Bytes;
+use super::budget::Amount;
 use crate::{base, format, runtime};
 
 /// Why a fine-tune could not be done.
@@ -32,7 +32,10 @@ pub enum Error {
     Diverged { step: u32, rate: f32 },
 
     #[error("a budget of {asked} for {of} cannot be met: {what} takes {least}; {advice} would take less")]
-    Budget { of: &'static str, asked: Bytes, least: Bytes, what: String, advice: &'static str },
+    Budget { of: &'static str, asked: Amount, least: Amount, what: String, advice: &'static str },
+
+    #[error("a ranking of layers of {architecture} cannot be used: {reason}")]
+    Ranking { architecture: String, reason: String },
 
     #[error("stopped before there was an adapter to keep")]
     Stopped,

@@ -1,7 +1,7 @@
 //! What a fine-tune tells while it runs, and how it is asked to stop.
 
 use super::{Error, Improved, Plan, Worth};
-use crate::runtime::Score;
+use crate::runtime::{LayerId, Score};
 
 /// A part of a fine-tune.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,19 @@ pub enum Event<'a> {
         /// One for each tapped layer.
         layers: &'a [Worth],
     },
-    /// What the run will take was reckoned; its layers are chosen.
+    /// Layers were found worth to have a gate, of which some will be chosen.
+    Candidates {
+        /// One for each tapped layer.
+        layers: &'a [Worth],
+    },
+    /// Layers whose gates closed were freed.
+    Freed {
+        /// Which.
+        layers: &'a [LayerId],
+        /// Active ones that are left.
+        left: usize,
+    },
+    /// What the run will take was reckoned; its layers, or the candidates for them, are chosen.
     Planned {
         /// What it will take.
         plan: &'a Plan,

@@ -8,7 +8,7 @@ use super::adapted::Adapted;
 use super::error::Error;
 use super::tape::Tape;
 use crate::kernels::{Workspace, cross_entropy};
-use crate::runtime::{Examples, LayerId, Layout, Network, Param};
+use crate::runtime::{Examples, LayerId, Layout, Network};
 
 /// What a tapped layer was found worth.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub(super) fn choose(layout: &Layout, layers: &mut [Worth], cap: usize, mut budg
     let mut left = cap;
     for index in order {
         let layer = layout.layer(layers[index].layer);
-        let bytes = 4 * (layer.weight.elements() + layer.bias.as_ref().map_or(0, Param::elements));
+        let bytes = size_of::<f32>() * layer.elements();
         if layers[index].value > 0.0 && left > 0 && bytes <= budget {
             layers[index].chosen = true;
             left -= 1;
@@ -99,7 +99,7 @@ pub(super) fn given(network: &impl Network, names: &[String]) -> Result<Vec<Wort
     Ok(layout.tapped().map(worth).collect())
 }
 
-/// Scores of a trained set of gates as worth; a closed one is worth nothing.
+/// Scores of a trained set of gates as worth; a closed or freed one is worth nothing.
 pub(super) fn scores(network: &impl Network, adapted: &Adapted) -> Vec<Worth> {
     let value = |layer| {
         let gate = adapted.gated().find(|&(id, _)| id == layer);

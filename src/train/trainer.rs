@@ -1,10 +1,13 @@
 //! A fine-tune from start to end: fit the head, choose layers, tune them, keep the best epoch.
 
+use std::time::Instant;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::adapted::Adapted;
 use super::batches::{balanced, batches, split};
+use super::budget::Budget;
 use super::checkpoint::Keeper;
 use super::config::{Config, Method, Norms, Patch, Select};
 use super::course::{Best, Counts, Course, Pass, Stage};
@@ -37,6 +40,9 @@ pub fn fine_tune<'a>(
     Run::checked(base, network, data.into(), config)?.all(&mut Keeper::none(), observer)
 }
 
+/// How many times what the limits allow is tuned with gates, where layers are chosen by scores among candidates.
+const CANDIDATES: usize = 2;
+
 pub(super) struct Run<'a, N> {
     pub(super) base: &'a Base,
     pub(super) network: &'a N,
@@ -48,8 +54,12 @@ pub(super) struct Run<'a, N> {
     pub(super) random: ChaCha8Rng,
     pub(super) counts: Counts,
     pub(super) stopped: bool,
+    /// When this process took it up.
+    pub(super) began: Instant,
+    /// Tells what it takes; none where tasks are trained together.
+    planner: Option<Planner<'a, N>>,
     /// Examples that are computed at once.
-    sizes: Sizes,
+    pub(super) sizes: Sizes,
     /// The most bytes that pool and task have had in a phase that has ended.
     memory: usize,
 }
@@ -79,7 +89,23 @@ impl<'a, N: Network> Run<'a, N> {
         };
         let workspace = Workspace::new(config.threads);
         let (counts, stopped, sizes, memory) = (Counts::default(), false, Sizes::new(config), 0);
-        Self { base, network, data, config, train, validation, workspace, random, counts, stopped, sizes, memory }
+        let (began, planner) = (Instant::now(), None);
+        Self {
+            base,
+            network,
+            data,
+            config,
+            train,
+            validation,
+            workspace,
+            random,
+            counts,
+            stopped,
+            began,
+            planner,
+            sizes,
+            memory,
+        }
     }
 }
 
@@ -89,33 +115,36 @@ impl<N: Network> Run<'_, N> {
         let planner = Planner::new(self.base, self.network, self.data, self.config, parts, self.random.clone())?;
         self.sizes = planner.sizes;
         let mut plan = match self.config.method {
-            Method::Head => Some(self.planned(&planner, &[], observer)?),
+            Method::Head => Some(planner.chosen(&[])?),
             _ => None,
         };
+        self.planner = Some(planner);
+        self.check_time()?;
+        if let Some(plan) = &plan {
+            observer.event(&Event::Planned { plan });
+        }
         let mut course = match keeper.resume(self)? {
             Some(course) => {
                 let epoch = if course.stage == Stage::Tune { course.pass.epoch } else { 0 };
                 observer.event(&Event::Resumed { epoch, of: self.config.epochs, steps: self.counts.steps });
                 course
             }
-            None => self.start(&planner, observer)?,
+            None => self.start(observer)?,
         };
         if course.stage == Stage::Scores {
-            self.score_layers(&mut course, &planner, keeper, observer)?;
+            self.score_layers(&mut course, keeper, observer)?;
         }
         if course.stage == Stage::Tune {
-            plan = Some(self.planned(&planner, &course.worth, observer)?);
-            drop(planner);
+            plan = self.planned(&mut course, observer)?;
             self.tune(&mut course, keeper, observer)?;
             let kept: usize = course.best.layers.iter().map(TunedLayer::bytes).sum();
-            // A better epoch is copied before the one before it is let go of.
-            self.end_phase(course.adapted.own_bytes() + kept * course.best.epoch.clamp(1, 2));
+            self.end_phase(course.adapted.own_bytes() + kept);
         }
         Ok(self.outcome(course, plan))
     }
 
     /// Fits the head and, where that takes no steps of training, chooses layers.
-    fn start(&mut self, planner: &Planner<'_, N>, observer: &mut dyn Observer) -> Result<Course, Error> {
+    fn start(&mut self, observer: &mut dyn Observer) -> Result<Course, Error> {
         let (config, layout) = (self.config, self.network.layout());
         let Heads { alone, head_alone, warm } = self.heads(observer)?;
         let layers = TunedLayer::snapshot(&self.with_head(alone.as_ref()), layout);
@@ -134,13 +163,14 @@ impl<N: Network> Run<'_, N> {
             worth: Vec::new(),
             adapted: self.with_head(warm.as_ref()),
             warm,
+            total: None,
             best: Best { layers, score: head_alone, epoch: 0 },
             pass: Pass::begin(1, &self.random),
         };
         match config.method {
             Method::Head => {}
             _ if self.stopped => {}
-            Method::Taps => self.select(&mut course, planner, observer)?,
+            Method::Taps => self.select(&mut course, observer)?,
             _ => self.chosen(&mut course, Vec::new(), observer),
         }
         Ok(course)
@@ -148,8 +178,10 @@ impl<N: Network> Run<'_, N> {
 
     /// Gives the task what it may change, the layers chosen by `worth` among it, to be tuned from the warm head.
     pub(super) fn chosen(&self, course: &mut Course, worth: Vec<Worth>, observer: &mut dyn Observer) {
-        if self.config.method == Method::Taps {
-            observer.event(&Event::Selected { layers: &worth });
+        match self.config.method {
+            Method::Taps if self.config.has_candidates() => observer.event(&Event::Candidates { layers: &worth }),
+            Method::Taps => observer.event(&Event::Selected { layers: &worth }),
+            _ => {}
         }
         if !self.stopped {
             course.adapted = self.with_head(course.warm.take().as_ref());
@@ -264,13 +296,8 @@ impl<N: Network> Run<'_, N> {
         Gate::new(self.config.initial_score, self.config.threshold)
     }
 
-    /// Chooses layers, or begins to train the scores that they are to be chosen by.
-    fn select(
-        &mut self,
-        course: &mut Course,
-        planner: &Planner<'_, N>,
-        observer: &mut dyn Observer,
-    ) -> Result<(), Error> {
+    /// Chooses layers or candidates for them, or begins to train the scores that they are to be chosen by.
+    fn select(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
         let (config, layout) = (self.config, self.network.layout());
         let mut worth = match &config.select {
             Select::Scores => {
@@ -280,22 +307,14 @@ impl<N: Network> Run<'_, N> {
                 return Ok(());
             }
             Select::Given(names) => select::given(self.network, names)?,
+            Select::Ranked(ranking) => ranking.worth(self.network)?,
             Select::Last => select::last(layout),
             Select::Random => select::random(layout, &mut self.random),
-            Select::Probe => {
-                let mut order = self.order(self.sizes.probe);
-                order.truncate(config.probe_batches * config.batch.div_ceil(self.sizes.probe));
-                observer.event(&Event::Begin { phase: Phase::Select, steps: order.len() });
-                let mut progress = |loss| {
-                    observer.event(&Event::Step { loss });
-                    !observer.stop()
-                };
-                let (bare, examples) = (&course.adapted, self.data.train);
-                select::probe(self.network, bare, examples, &order, &self.workspace, &mut progress)?
-            }
+            Select::Probe | Select::ProbeScores => self.probe(&course.adapted, observer)?,
         };
         if !matches!(config.select, Select::Given(_)) {
-            self.afford(planner, &mut worth)?;
+            let times = if config.has_candidates() { CANDIDATES } else { 1 };
+            self.afford(&mut worth, &config.budget.widened(times))?;
         }
         self.stopped = observer.stop();
         let heads = 2 * course.adapted.own_bytes() + course.best.layers.iter().map(TunedLayer::bytes).sum::<usize>();
@@ -304,27 +323,45 @@ impl<N: Network> Run<'_, N> {
         Ok(())
     }
 
-    /// Chooses the worthiest layers that the budget can afford.
-    pub(super) fn afford(&self, planner: &Planner<'_, N>, worth: &mut [Worth]) -> Result<(), Error> {
-        if self.config.budget.weighs() {
-            return planner.choose(worth);
+    /// What each layer is worth by its gradient with the base's weights and the task's head.
+    pub(super) fn probe(&mut self, bare: &Adapted, observer: &mut dyn Observer) -> Result<Vec<Worth>, Error> {
+        let mut order = self.order(self.sizes.probe);
+        order.truncate(self.config.probe_batches * self.config.batch.div_ceil(self.sizes.probe));
+        observer.event(&Event::Begin { phase: Phase::Select, steps: order.len() });
+        let mut progress = |loss| {
+            observer.event(&Event::Step { loss });
+            !observer.stop()
+        };
+        select::probe(self.network, bare, self.data.train, &order, &self.workspace, &mut progress)
+    }
+
+    /// Chooses the worthiest layers that `budget` can afford.
+    pub(super) fn afford(&self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
+        match &self.planner {
+            Some(planner) if budget.weighs() => planner.choose(worth, budget),
+            _ => {
+                let (cap, bytes) = (budget.max_active_layers, budget.max_layer_bytes);
+                let [cap, bytes] = [cap, bytes].map(|limit| limit.unwrap_or(usize::MAX));
+                select::choose(self.network.layout(), worth, cap, bytes);
+                Ok(())
+            }
         }
-        self.choose(worth);
-        Ok(())
     }
 
-    /// Chooses the worthiest layers, as far as the limits on layers alone allow.
-    pub(super) fn choose(&self, worth: &mut [Worth]) {
-        let budget = &self.config.budget;
-        let (cap, bytes) = (budget.max_active_layers, budget.max_layer_bytes);
-        select::choose(self.network.layout(), worth, cap.unwrap_or(usize::MAX), bytes.unwrap_or(usize::MAX));
-    }
-
-    /// Tells what the run will take, now that its layers are known.
-    fn planned(&self, planner: &Planner<'_, N>, worth: &[Worth], observer: &mut dyn Observer) -> Result<Plan, Error> {
-        let plan = planner.chosen(worth)?;
+    /// Tells what tuning will take, now that it is known what may change, and how many steps are affordable.
+    fn planned(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<Option<Plan>, Error> {
+        let Some(planner) = &self.planner else { return Ok(None) };
+        let mut plan = planner.chosen(&course.worth)?;
+        if course.total.is_none() {
+            let steps = self.steps_per_epoch() * self.config.epochs;
+            let pace = self.calibrate(course, steps)?;
+            course.total = Some(self.affordable(&pace, steps));
+            plan.pace = Some(pace);
+        }
+        plan.steps = course.total.unwrap_or(0);
+        plan.epochs = plan.steps.div_ceil(self.steps_per_epoch().max(1));
         observer.event(&Event::Planned { plan: &plan });
-        Ok(plan)
+        Ok(Some(plan))
     }
 
     /// Counts what a phase has taken, `own` bytes beside the pool, and frees the buffers that it leaves.
@@ -352,9 +389,10 @@ impl<N: Network> Run<'_, N> {
         match self.config.method {
             Method::Head => {}
             Method::Taps => {
-                // Under a cap the choice is made. A penalty would go on closing layers whose deltas have
+                // Where the choice is made there is no gate. A penalty would go on closing layers whose deltas have
                 // done their work, since ⟨∂L/∂W, δ⟩ vanishes where training converges.
-                let gate = || (!self.config.is_decided()).then(|| self.gate());
+                let is_open = self.config.has_candidates() || !self.config.is_decided();
+                let gate = || is_open.then(|| self.gate());
                 worth.iter().filter(|worth| worth.chosen).for_each(|worth| adapted.own(worth.layer, gate()));
             }
             Method::Patch(Patch::ScaleBias) => {}

@@ -11,7 +11,6 @@ use super::course::{Best, Course, Pass, Stage};
 use super::error::Error;
 use super::head::Head;
 use super::improved::Improved;
-use super::plan::Planner;
 use super::progress::{Event, Observer, Phase};
 use super::schedule::cosine;
 use super::select;
@@ -40,14 +39,14 @@ impl<N: Network> Run<'_, N> {
     pub(super) fn score_layers(
         &mut self,
         course: &mut Course,
-        planner: &Planner<'_, N>,
         keeper: &mut Keeper<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let epochs = self.config.select_epochs;
-        let total = self.steps_per_epoch() * epochs;
+        let steps = self.steps_per_epoch() * self.config.select_epochs;
+        // Of few steps half are left to tune what is chosen.
+        let total = steps.min(self.config.budget.max_steps.map_or(usize::MAX, |steps| steps / 2));
         observer.event(&Event::Begin { phase: Phase::Select, steps: total });
-        while course.pass.epoch <= epochs && !self.stopped {
+        while course.pass.epoch <= self.config.select_epochs && !self.stopped && !self.is_over() {
             self.pass(course, total, keeper, observer)?;
             if !self.stopped {
                 course.pass = Pass::begin(course.pass.epoch + 1, &self.random);
@@ -55,7 +54,7 @@ impl<N: Network> Run<'_, N> {
         }
         if !self.stopped {
             let mut worth = select::scores(self.network, &course.adapted);
-            self.afford(planner, &mut worth)?;
+            self.afford(&mut worth, &self.config.budget)?;
             let heads = course.warm.as_ref().map_or(0, Head::bytes);
             let best: usize = course.best.layers.iter().map(TunedLayer::bytes).sum();
             self.end_phase(heads + best + course.adapted.own_bytes());
@@ -71,17 +70,20 @@ impl<N: Network> Run<'_, N> {
         keeper: &mut Keeper<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let of = self.config.epochs;
-        let total = self.steps_per_epoch() * of;
+        let total = course.total.unwrap_or(0);
+        let of = total.div_ceil(self.steps_per_epoch().max(1));
         observer.event(&Event::Begin { phase: Phase::Tune, steps: total });
         while course.pass.epoch <= of {
             self.pass(course, total, keeper, observer)?;
             if self.stopped {
                 return Ok(());
             }
-            self.end_epoch(course, observer)?;
+            if course.pass.done > 0 {
+                self.end_epoch(course, of, observer)?;
+            }
             let epoch = course.pass.epoch;
-            if self.config.patience.is_some_and(|patience| epoch - course.best.epoch >= patience) {
+            let patience = self.config.patience.is_some_and(|patience| epoch - course.best.epoch >= patience);
+            if patience || self.is_over() {
                 break;
             }
             course.pass = Pass::begin(epoch + 1, &self.random);
@@ -91,17 +93,20 @@ impl<N: Network> Run<'_, N> {
         Ok(())
     }
 
-    /// Validates, and keeps what is better than all before.
-    fn end_epoch(&self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
+    /// Validates, and keeps what is better than all before and has no more layers than it may.
+    fn end_epoch(&self, course: &mut Course, of: usize, observer: &mut dyn Observer) -> Result<(), Error> {
         let (epoch, score) = (course.pass.epoch, self.validate(&course.adapted)?);
-        let better = score.examples == 0 || score.is_better_than(&course.best.score);
+        let is_chosen = !self.config.has_candidates() || course.adapted.gated().next().is_none();
+        let better = is_chosen && (score.examples == 0 || score.is_better_than(&course.best.score));
         if better {
+            // What was best is let go of before the better one is copied.
+            course.best.layers = Vec::new();
             let layers = TunedLayer::snapshot(&course.adapted, self.network.layout());
             course.best = Best { layers, score, epoch };
         }
         observer.event(&Event::Epoch {
             epoch,
-            of: self.config.epochs,
+            of,
             loss: course.pass.mean_loss(),
             validation: score,
             active: course.adapted.active().count(),
@@ -113,11 +118,11 @@ impl<N: Network> Run<'_, N> {
         Ok(())
     }
 
-    fn steps_per_epoch(&self) -> usize {
+    pub(super) fn steps_per_epoch(&self) -> usize {
         count(self.train.len(), self.config.batch)
     }
 
-    /// What is left of the pass that is under way.
+    /// What is left of the pass that is under way, up to step `total` or the end of the time.
     fn pass(
         &mut self,
         course: &mut Course,
@@ -128,8 +133,15 @@ impl<N: Network> Run<'_, N> {
         let order = self.order(self.config.batch);
         let before = (course.pass.epoch - 1) * order.len();
         for (number, batch) in order.iter().enumerate().skip(course.pass.done) {
-            self.step(course, batch, before + number, total, observer)?;
+            let step = before + number;
+            if step >= total || self.is_over() {
+                break;
+            }
+            self.step(course, batch, step, total, observer)?;
             course.pass.done = number + 1;
+            if course.stage == Stage::Tune && self.config.has_candidates() && step + 1 == self.gated_steps(total) {
+                self.settle(course, observer)?;
+            }
             self.stopped = observer.stop();
             if keeper.is_due() || self.stopped {
                 keeper.keep(self, course, observer);
@@ -138,6 +150,23 @@ impl<N: Network> Run<'_, N> {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// Steps with gates, of `total` in a stage.
+    fn gated_steps(&self, total: usize) -> usize {
+        let share = if self.config.has_candidates() { self.config.gated_share } else { 1.0 };
+        ((total as f32 * share).ceil() as usize).clamp(1, total.max(1))
+    }
+
+    /// Ends the choice among candidates: those with the highest scores that the budget affords go on without gates, the
+    /// others are freed.
+    fn settle(&self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
+        let mut worth = select::scores(self.network, &course.adapted);
+        self.afford(&mut worth, &self.config.budget)?;
+        course.adapted.settle(|id| worth.iter().any(|worth| worth.layer == id && worth.chosen));
+        observer.event(&Event::Selected { layers: &worth });
+        course.worth = worth;
         Ok(())
     }
 
@@ -154,14 +183,18 @@ impl<N: Network> Run<'_, N> {
         let adapted = &mut course.adapted;
         let Learned { loss, gradients, moments } = self.gradients(adapted, adapted.wanted(), batch)?;
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
-        let done = loss.is_finite() && adapted.update(&self.workspace, self.update(step, total));
+        let done =
+            loss.is_finite() && adapted.update(&self.workspace, self.update(step, total, self.gated_steps(total)));
         if done {
             moments.iter().for_each(|(moments, rows)| adapted.follow(moments, *rows, self.config.momentum));
             course.pass.loss += loss * batch.len() as f32;
             course.pass.learned += batch.len();
         }
         if course.stage == Stage::Tune {
-            adapted.free_closed();
+            let freed = adapted.free_closed();
+            if !freed.is_empty() {
+                observer.event(&Event::Freed { layers: &freed, left: adapted.active().count() });
+            }
             self.counts.tuned += 1;
             self.counts.tuning += started.elapsed();
         }
@@ -209,11 +242,11 @@ impl<N: Network> Run<'_, N> {
         Ok(Learned { loss, gradients, moments })
     }
 
-    /// The update of step `step` of `total`.
-    pub(super) fn update(&self, step: usize, total: usize) -> Step {
+    /// The update of step `step` of `total`, of which the first `gated` are with gates.
+    pub(super) fn update(&self, step: usize, total: usize, gated: usize) -> Step {
         let config = self.config;
         let factor = cosine(step, total, config.warmup) * self.counts.slowed;
-        let penalized = step as f32 >= total as f32 * config.penalty_warmup;
+        let penalized = step as f32 >= gated as f32 * config.penalty_warmup;
         Step {
             optimizer: config.optimizer,
             rate: config.rate * factor,
@@ -221,6 +254,7 @@ impl<N: Network> Run<'_, N> {
             score_rate: config.score_rate,
             decay: config.decay,
             lambda: if penalized { config.lambda } else { 0.0 },
+            by_bytes: config.penalty_by_bytes,
             clip: config.clip,
             number: step as u32 + 1,
         }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
 use taps::format::Encoding;
-use taps::train::{Budget, Error, Event, Method, Norms, Observer, Plan, Quiet, Select, Tuned};
+use taps::train::{Amount, Budget, Error, Event, Method, Norms, Observer, Plan, Quiet, Select, Tuned};
 use taps::{Base, Config, Examples, Model, Network, fine_tune};
 
 use crate::alone;
@@ -77,6 +77,11 @@ fn the_heap_grows_by_what_is_planned() {
     }
 }
 
+fn bytes(amount: Amount) -> usize {
+    let Amount::Bytes(bytes) = amount else { panic!("{amount} are no bytes") };
+    bytes
+}
+
 #[test]
 fn fewer_layers_are_active_in_less_memory() {
     let _alone = alone();
@@ -86,8 +91,8 @@ fn fewer_layers_are_active_in_less_memory() {
     let least = {
         let refused = tune(&within(Budget { max_memory: Some(1000), ..Budget::default() }));
         let Err(Error::Budget { least, asked, .. }) = refused else { panic!("refused") };
-        assert_eq!(asked.0, 1000);
-        least.0
+        assert_eq!(asked, Amount::Bytes(1000));
+        bytes(least)
     };
     assert!(least < all.memory.total());
     let mut last = 0;
@@ -95,7 +100,7 @@ fn fewer_layers_are_active_in_less_memory() {
         let limit = (all.memory.total() as f64 * share) as usize;
         let tuned = match tune(&within(Budget { max_memory: Some(limit), ..Budget::default() })) {
             Ok(tuned) => tuned,
-            Err(Error::Budget { least, .. }) if least.0 > limit => continue,
+            Err(Error::Budget { least, .. }) if bytes(least) > limit => continue,
             Err(error) => panic!("{error}"),
         };
         let plan = plan(&tuned);

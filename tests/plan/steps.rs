@@ -107,10 +107,11 @@ fn measured(base: &Base, model: &Model, input: &Input, setting: &Setting) -> usi
         };
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
         let (rate, head_rate, score_rate) = (1e-4, 1e-4, 0.0);
-        let (optimizer, decay, lambda, clip) = (setting.optimizer, 0.0, 0.0, None);
-        assert!(
-            adapted.update(&workspace, Step { optimizer, rate, head_rate, score_rate, decay, lambda, clip, number })
-        );
+        let (optimizer, decay, lambda, by_bytes, clip) = (setting.optimizer, 0.0, 0.0, false, None);
+        assert!(adapted.update(
+            &workspace,
+            Step { optimizer, rate, head_rate, score_rate, decay, lambda, by_bytes, clip, number }
+        ));
     }
     workspace.peak_bytes() + adapted.own_bytes()
 }

@@ -103,7 +103,8 @@ impl<'a> Keeper<'a> {
     /// Keeps the state. That it could not be written is told and ends nothing.
     pub(super) fn keep<N: Network>(&mut self, run: &Run<'_, N>, course: &Course, observer: &mut dyn Observer) {
         let (Some(checkpoint), Some(identity)) = (self.checkpoint, &self.identity) else { return };
-        if let Err(error) = file::write(&checkpoint.path, identity, &(course, &run.counts)) {
+        let counts = Counts { elapsed: run.elapsed(), ..run.counts };
+        if let Err(error) = file::write(&checkpoint.path, identity, &(course, &counts)) {
             observer.event(&Event::NotKept { error: &error });
         }
         self.last = Instant::now();
@@ -118,7 +119,7 @@ impl<'a> Keeper<'a> {
         };
         let layout = run.network.layout();
         let misfit = || Error::Checkpoint { path: path.clone(), reason: "it holds what the run cannot have come to" };
-        let Course { stage, head_alone, warm, worth, adapted, best, pass } = course;
+        let Course { stage, head_alone, warm, worth, adapted, total, best, pass } = course;
         let adapted = Adapted::restored(run.base, layout, adapted).ok_or_else(misfit)?;
         let head = run.head_fits(adapted.delta(layout.head(), Part::Weight), adapted.delta(layout.head(), Part::Bias))
             && warm.as_ref().is_none_or(|warm| run.head_fits(Some(&warm.weight), Some(&warm.bias)));
@@ -129,7 +130,7 @@ impl<'a> Keeper<'a> {
         }
         run.counts = counts;
         run.random = pass.random.clone();
-        Ok(Some(Course { stage, head_alone, warm, worth, adapted, best, pass }))
+        Ok(Some(Course { stage, head_alone, warm, worth, adapted, total, best, pass }))
     }
 }
 

@@ -64,7 +64,7 @@ impl JointConfig {
         tune.check()?;
         let positive = self.rate > 0.0 && self.rate.is_finite();
         let own = self.form == Form::Shared;
-        let any = matches!(tune.select, Select::Probe | Select::Scores);
+        let any = matches!(tune.select, Select::ProbeScores | Select::Probe | Select::Scores);
         let checks = [
             ("joint epochs", self.epochs > 0, self.epochs.to_string(), "at least 1"),
             ("shared learning rate", positive, self.rate.to_string(), "above 0"),

@@ -100,12 +100,13 @@ impl<'a, N: Network> Member<'a, N> {
     }
 
     /// Keeps the layers with the highest scores for good, as far as the limits allow, and frees the others.
-    pub(super) fn choose(&mut self) {
+    pub(super) fn choose(&mut self) -> Result<(), Error> {
         let mut worth = select::scores(self.run.network, &self.own);
-        self.run.choose(&mut worth);
+        self.run.afford(&mut worth, &self.run.config.budget)?;
         let chosen = |id: LayerId| worth.iter().any(|worth| worth.layer == id && worth.chosen);
         self.own.settle(chosen);
         self.worth = worth;
+        Ok(())
     }
 
     /// Ends an epoch.

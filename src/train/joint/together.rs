@@ -80,7 +80,7 @@ impl<'a, N: Network> Together<'a, N> {
             let mut loss = 0.0;
             for step in (epoch - 1) * per_epoch..epoch * per_epoch {
                 if choose_at == Some(step) {
-                    self.members.iter_mut().for_each(Member::choose);
+                    self.members.iter_mut().try_for_each(Member::choose)?;
                 }
                 if observer.stop() {
                     self.stopped = true;
@@ -116,10 +116,9 @@ impl<'a, N: Network> Together<'a, N> {
         }
         let rate = self.config.rate * cosine(step, total, self.config.tune.warmup);
         for (number, member) in self.members.iter_mut().enumerate() {
-            let own = member.run.update(step, total);
+            let own = member.run.update(step, total, gated);
             let shared = number > 0 || self.shared.update(&self.workspace, Step { rate, lambda: 0.0, ..own });
-            let lambda = member.run.update(step, gated).lambda;
-            if !shared || !member.update(&self.shared, Step { lambda, ..own }) {
+            if !shared || !member.update(&self.shared, own) {
                 return Err(Error::Diverged { step: step as u32 + 1, rate });
             }
         }

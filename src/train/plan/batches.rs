@@ -100,8 +100,8 @@ impl Drawn {
             match config.select {
                 Select::Random => drop(select::random(layout, random)),
                 Select::Scores => scores = epochs(config.select_epochs, random),
-                Select::Probe => probe = order(train, &label, random).concat(),
-                Select::Last | Select::Given(_) => {}
+                Select::Probe | Select::ProbeScores => probe = order(train, &label, random).concat(),
+                Select::Last | Select::Given(_) | Select::Ranked(_) => {}
             }
         }
         let tune = epochs(config.epochs, random);

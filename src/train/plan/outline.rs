@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ledger::{Buffer, Ledger};
 use crate::base::Base;
-use crate::runtime::{Layer, LayerId, LayerKind, Layout, Param, Part};
+use crate::runtime::{LayerId, LayerKind, Layout, Part};
 
 /// The weights of a task in outline.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl<'a> Outline<'a> {
         let layer = self.layout.layer(id);
         match self.classes {
             Some(classes) if layer.kind == LayerKind::Head => classes * (self.layout.features() + 1),
-            _ => elements(layer),
+            _ => layer.elements(),
         }
     }
 
@@ -82,9 +82,4 @@ impl<'a> Outline<'a> {
         let converted = (!statistics && view.as_f32().is_none()).then(|| ledger.take(1, view.elements()));
         sum.or(converted)
     }
-}
-
-/// Elements of a layer's weight and bias.
-pub(super) fn elements(layer: &Layer) -> usize {
-    layer.weight.elements() + layer.bias.as_ref().map_or(0, Param::elements)
 }

@@ -94,13 +94,8 @@ impl<N: Network> Planner<'_, N> {
     ) -> Result<(), Error> {
         let deltas = step::own(ledger, task);
         if validation.is_some() {
-            // A better epoch is copied before the one before it is let go of.
             ledger.own(|own| {
-                own.best = match epochs.len() {
-                    0 => own.best,
-                    1 => own.best + deltas,
-                    _ => 2 * deltas,
-                }
+                own.best = if epochs.is_empty() { own.best } else { own.best.max(deltas) };
             });
         }
         let each = (count / epochs.len().max(1)).max(FEW);

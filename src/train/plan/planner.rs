@@ -1,6 +1,7 @@
 //! What the phases of a run take, and which layers it can afford.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
@@ -12,10 +13,10 @@ use crate::base::Base;
 use crate::kernels::Workspace;
 use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network};
 use crate::train::select::{Worth, given};
-use crate::train::{Config, Data, Error, Method, Norms, Patch, Phase, Select, knapsack};
+use crate::train::{Budget, Config, Data, Error, Method, Norms, Pace, Patch, Phase, Select, knapsack};
 
 /// What a run will take, told before its first step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Memory at its highest.
     pub memory: Memory,
@@ -23,8 +24,23 @@ pub struct Plan {
     pub phase: Phase,
     /// Bytes of the adapter file, at most.
     pub adapter_bytes: usize,
-    /// Layers that may be active.
+    /// Layers that may be active, or candidates for them.
     pub layers: usize,
+    /// Steps of tuning, and the epochs they are, as far as a budget lets there be.
+    pub steps: usize,
+    /// See `steps`.
+    pub epochs: usize,
+    /// What steps and validations take, as measured before the first step; none where nothing is tuned, and in a run
+    /// that goes on from a checkpoint.
+    pub pace: Option<Pace>,
+}
+
+impl Plan {
+    /// Time that tuning will take.
+    pub fn time(&self) -> Option<Duration> {
+        let Pace { step, validation } = self.pace?;
+        Some(step.mul_f64(self.steps as f64) + validation.mul_f64(self.epochs as f64))
+    }
 }
 
 /// Examples that are computed at once where the result does not depend on it.
@@ -143,7 +159,7 @@ impl<'a, N: Network> Planner<'a, N> {
         let examples = self.train.len() + self.validation.len();
         budget.check_memory(memory, format!("the head alone, fitted to features of {examples} examples,"))?;
         match (method, &self.config.select) {
-            (Method::Taps, Select::Probe) => {
+            (Method::Taps, Select::Probe | Select::ProbeScores) => {
                 let (size, memory) = fitting(sizes.probe, &|size| self.probe(size))?;
                 budget.check_memory(memory, "the probe of gradients, one example at a time,")?;
                 sizes.probe = size;
@@ -172,7 +188,9 @@ impl<'a, N: Network> Planner<'a, N> {
         let task = if self.config.method == Method::Head { self.bare() } else { self.task(layers) };
         if self.config.method != Method::Head {
             match (self.config.method, &self.config.select) {
-                (Method::Taps, Select::Probe) => phases.push((self.probe(self.sizes.probe)?, Phase::Select)),
+                (Method::Taps, Select::Probe | Select::ProbeScores) => {
+                    phases.push((self.probe(self.sizes.probe)?, Phase::Select))
+                }
                 (Method::Taps, Select::Scores) => phases.push((self.scores()?, Phase::Select)),
                 _ => {}
             }
@@ -180,7 +198,8 @@ impl<'a, N: Network> Planner<'a, N> {
         }
         let highest = phases.into_iter().max_by_key(|(memory, _)| memory.total());
         let (memory, phase) = highest.unwrap_or((Memory::default(), Phase::Head));
-        Ok(Plan { memory, phase, adapter_bytes: self.adapter_bytes(&task)?, layers: layers.len() })
+        let adapter_bytes = self.adapter_bytes(&task)?;
+        Ok(Plan { memory, phase, adapter_bytes, layers: layers.len(), steps: 0, epochs: 0, pace: None })
     }
 
     /// What the run takes with the layers that are chosen of `worth`, and those that the method has anyway.
@@ -190,9 +209,8 @@ impl<'a, N: Network> Planner<'a, N> {
         self.plan(&layers)
     }
 
-    /// Chooses of `worth` what the budget can afford.
-    pub(in crate::train) fn choose(&self, worth: &mut [Worth]) -> Result<(), Error> {
-        let budget = &self.config.budget;
+    /// Chooses of `worth` what `budget` can afford.
+    pub(in crate::train) fn choose(&self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
         let values: Vec<f32> = worth.iter().map(|worth| worth.value).collect();
         let layers = |items: &[usize]| items.iter().map(|&item| worth[item].layer).collect::<Vec<_>>();
         let memory = |items: &[usize], count| match budget.max_memory {
