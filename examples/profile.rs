@@ -106,7 +106,17 @@ fn step(
     drop(logits);
     gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
     let (optimizer, rate) = (Optimizer::AdamW, 1e-4);
-    let step = Step { optimizer, rate, head_rate: rate, score_rate: 0.0, decay: 0.0, lambda: 0.0, clip: None, number };
+    let step = Step {
+        optimizer,
+        rate,
+        head_rate: rate,
+        score_rate: 0.0,
+        decay: 0.0,
+        lambda: 0.0,
+        by_bytes: false,
+        clip: None,
+        number,
+    };
     assert!(adapted.update(workspace, step), "a gradient is not a number");
     times.add("update", 0);
     Ok(())

@@ -16,6 +16,7 @@ mod planned;
 mod predict;
 mod progress;
 mod quantity;
+mod rank;
 mod record;
 mod report;
 mod session;
@@ -53,6 +54,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Train several tasks and a base that they share together
     TrainJoint(Box<train_joint::Args>),
+    /// Rank the layers of a base by what they are worth to tasks like one
+    Rank(rank::Args),
     /// Measure an adapter's accuracy on labelled examples
     Eval(eval::Args),
     /// Classify texts or images
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, mode),
         Command::Train(args) => train::run(&args, mode),
         Command::TrainJoint(args) => train_joint::run(&args, mode),
+        Command::Rank(args) => rank::run(&args, mode),
         Command::Eval(args) => eval::run(&args, mode),
         Command::Predict(args) => predict::run(&args, mode),
         Command::Inspect(args) => inspect::run(&args, mode),

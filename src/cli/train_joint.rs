@@ -63,20 +63,20 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 impl Args {
-    fn config(&self, threads: usize) -> JointConfig {
-        let tune = self.tune.config(threads);
+    fn config(&self, threads: usize) -> Result<JointConfig, Error> {
+        let tune = self.tune.config(&self.base.base, threads)?;
         let form = match self.form {
             FormArg::Literal => Form::Literal,
             FormArg::Shared => Form::Shared,
             FormArg::Patches => Form::Patches,
         };
         let (epochs, rate) = (self.joint_epochs.unwrap_or(tune.epochs), self.shared_rate.unwrap_or(tune.rate));
-        JointConfig { form, epochs, rate, tune }
+        Ok(JointConfig { form, epochs, rate, tune })
     }
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
-    let config = args.config(mode.threads);
+    let config = args.config(mode.threads)?;
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     check_out(&args.out)?;
     let session = Session::open(&args.base)?;

@@ -1,10 +1,11 @@
 //! Options of a fine-tune.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::quantity;
+use super::{Error, quantity, rank};
 use crate::format::Encoding;
 use crate::train::{Budget, Config, Method, Norms, Optimizer, Patch, Select};
 
@@ -41,6 +42,10 @@ pub(super) struct TuneArgs {
     /// How the layers that may change are chosen
     #[arg(long, value_enum, default_value_t = SelectArg::Probe)]
     select: SelectArg,
+    /// Ranking to choose layers by, which `taps rank` wrote; without one, --select ranked uses ranking.json in the folder
+    /// of the base
+    #[arg(long, value_name = "FILE")]
+    ranking: Option<PathBuf>,
     /// Layers to change, by name or by a prefix of whole name parts; replaces --select
     #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with = "select")]
     layers: Vec<String>,
@@ -65,6 +70,9 @@ pub(super) struct TuneArgs {
     /// Weight λ of the penalty on active layers
     #[arg(long, value_name = "λ")]
     lambda: Option<f32>,
+    /// Penalize a layer in proportion to its bytes
+    #[arg(long)]
+    penalty_by_bytes: bool,
     /// Probability spread evenly over all classes
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
@@ -125,6 +133,8 @@ enum SelectArg {
     /// By TAPS's scores after an epoch with a gate on every layer
     #[value(name = "taps", alias = "scores")]
     Scores,
+    /// By a ranking that was made before: see --ranking
+    Ranked,
     /// The last ones
     Last,
     /// Any, drawn by the seed
@@ -154,9 +164,10 @@ enum EncodingArg {
 }
 
 impl TuneArgs {
-    pub(super) fn config(&self, threads: usize) -> Config {
+    /// The settings, for a base at `base`.
+    pub(super) fn config(&self, base: &Path, threads: usize) -> Result<Config, Error> {
         let default = Config::default();
-        Config {
+        Ok(Config {
             method: match (self.method, self.patch) {
                 (MethodArg::Head, _) => Method::Head,
                 (MethodArg::Full, _) => Method::Full,
@@ -168,6 +179,8 @@ impl TuneArgs {
                 _ if !self.layers.is_empty() => Select::Given(self.layers.clone()),
                 (MethodArg::LastK, _) | (_, SelectArg::Last) => Select::Last,
                 (MethodArg::RandomK, _) | (_, SelectArg::Random) => Select::Random,
+                (_, SelectArg::Ranked) => Select::Ranked(rank::read(self.ranking.as_deref(), base)?),
+                _ if self.ranking.is_some() => Select::Ranked(rank::read(self.ranking.as_deref(), base)?),
                 (_, SelectArg::ProbeScores) => Select::ProbeScores,
                 (_, SelectArg::Probe) => Select::Probe,
                 (_, SelectArg::Scores) => Select::Scores,
@@ -194,6 +207,7 @@ impl TuneArgs {
             rate: self.rate.unwrap_or(default.rate),
             head_rate: self.head_rate.unwrap_or(default.head_rate),
             lambda: self.lambda.unwrap_or(default.lambda),
+            penalty_by_bytes: self.penalty_by_bytes,
             smoothing: self.smoothing.unwrap_or(default.smoothing),
             balanced: self.balanced,
             mixup: self.mixup,
@@ -203,7 +217,7 @@ impl TuneArgs {
             seed: self.seed,
             threads,
             ..default
-        }
+        })
     }
 
     /// How the weights of active layers are stored.

@@ -110,11 +110,16 @@ impl Adapted {
         self.wanted[id.index()] = false;
     }
 
-    /// Frees the layers whose gates are closed, and returns them.
-    pub fn free_closed(&mut self) -> Vec<LayerId> {
-        let closed: Vec<LayerId> = self.gated().filter(|(_, gate)| !gate.is_open()).map(|(id, _)| id).collect();
-        closed.iter().for_each(|&id| self.free(id));
-        closed
+    /// Frees layers whose gates are closed, those with the lowest scores first, as long as more than `least` have gates;
+    /// returns them.
+    pub fn free_closed(&mut self, least: usize) -> Vec<LayerId> {
+        let spare = self.gated().count().saturating_sub(least);
+        let mut closed: Vec<(f32, LayerId)> =
+            self.gated().filter(|(_, gate)| !gate.is_open()).map(|(id, gate)| (gate.score(), id)).collect();
+        closed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let freed: Vec<LayerId> = closed.into_iter().take(spare).map(|(_, id)| id).collect();
+        freed.iter().for_each(|&id| self.free(id));
+        freed
     }
 
     /// Closes the gates of all but the `cap` open layers with the highest scores.

@@ -99,6 +99,15 @@ pub(super) fn given(network: &impl Network, names: &[String]) -> Result<Vec<Wort
     Ok(layout.tapped().map(worth).collect())
 }
 
+/// Scores of candidates as worth, which is above zero for those that were not freed.
+pub(super) fn candidates(network: &impl Network, adapted: &Adapted) -> Vec<Worth> {
+    let value = |layer| {
+        let gate = adapted.gated().find(|&(id, _)| id == layer);
+        gate.map_or(0.0, |(_, gate)| gate.score().max(f32::MIN_POSITIVE))
+    };
+    network.layout().tapped().map(|layer| Worth { layer, value: value(layer), chosen: false }).collect()
+}
+
 /// Scores of a trained set of gates as worth; a closed or freed one is worth nothing.
 pub(super) fn scores(network: &impl Network, adapted: &Adapted) -> Vec<Worth> {
     let value = |layer| {

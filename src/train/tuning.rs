@@ -139,7 +139,7 @@ impl<N: Network> Run<'_, N> {
             }
             self.step(course, batch, step, total, observer)?;
             course.pass.done = number + 1;
-            if course.stage == Stage::Tune && self.config.has_candidates() && step + 1 == self.gated_steps(total) {
+            if course.stage == Stage::Tune && self.is_settled(course, step + 1, total) {
                 self.settle(course, observer)?;
             }
             self.stopped = observer.stop();
@@ -159,10 +159,18 @@ impl<N: Network> Run<'_, N> {
         ((total as f32 * share).ceil() as usize).clamp(1, total.max(1))
     }
 
+    /// Whether a choice among candidates is to end after step `step` of `total`: as many are left as there may be, or the
+    /// steps with gates are over.
+    fn is_settled(&self, course: &Course, step: usize, total: usize) -> bool {
+        let gated = course.adapted.gated().count();
+        let few = self.config.budget.max_active_layers.is_some_and(|cap| gated <= cap);
+        self.config.has_candidates() && gated > 0 && (few || step >= self.gated_steps(total))
+    }
+
     /// Ends the choice among candidates: those with the highest scores that the budget affords go on without gates, the
     /// others are freed.
     fn settle(&self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
-        let mut worth = select::scores(self.network, &course.adapted);
+        let mut worth = select::candidates(self.network, &course.adapted);
         self.afford(&mut worth, &self.config.budget)?;
         course.adapted.settle(|id| worth.iter().any(|worth| worth.layer == id && worth.chosen));
         observer.event(&Event::Selected { layers: &worth });
@@ -191,7 +199,8 @@ impl<N: Network> Run<'_, N> {
             course.pass.learned += batch.len();
         }
         if course.stage == Stage::Tune {
-            let freed = adapted.free_closed();
+            let least = if self.config.has_candidates() { self.config.budget.max_active_layers } else { None };
+            let freed = adapted.free_closed(least.unwrap_or(0));
             if !freed.is_empty() {
                 observer.event(&Event::Freed { layers: &freed, left: adapted.active().count() });
             }

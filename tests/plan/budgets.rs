@@ -1,29 +1,15 @@
 //! Whole fine-tunes within budgets, on the demo's base.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
-use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
 use taps::format::Encoding;
-use taps::train::{Amount, Budget, Error, Event, Method, Norms, Observer, Plan, Quiet, Select, Tuned};
-use taps::{Base, Config, Examples, Model, Network, fine_tune};
+use taps::train::{Amount, Budget, Error, Event, Method, Norms, Observer, Phase, Plan, Quiet, Select, Tuned};
+use taps::{Config, Examples, Network, fine_tune};
 
 use crate::alone;
+use crate::common::digits::{digits, open};
 use crate::common::heap::growth;
-
-fn open() -> (Base, Model) {
-    let base = Base::open("adapters/digits/base").unwrap();
-    let model = Model::open(&base).unwrap();
-    (base, model)
-}
-
-fn digits(count: usize) -> ImageSet {
-    let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte").unwrap();
-    let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte").unwrap();
-    let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
-    let pixels = images.pixels[..count * 64].iter().map(|pixel| 255 - pixel).collect();
-    let labels = labels[..count].iter().map(|&digit| digit.into()).collect();
-    ImageSet::new(pixels, labels, (0..10).map(|digit| digit.to_string()).collect(), spec).unwrap()
-}
 
 fn small() -> Config {
     Config { epochs: 2, head_epochs: 2, rate: 3e-3, head_rate: 3e-3, threads: 1, ..Config::default() }
@@ -56,6 +42,7 @@ fn the_heap_grows_by_what_is_planned() {
         within(Budget::layers(4)),
         Config { norms: Norms::Affine, batch: 64, ..within(Budget::layers(8)) },
         Config { select: Select::Scores, ..within(Budget::layers(2)) },
+        Config { select: Select::ProbeScores, validation: 0.0, ..within(Budget::layers(4)) },
         full,
     ];
     let ((base, model), examples) = (open(), digits(400));
@@ -177,4 +164,79 @@ fn a_plan_is_told_before_the_first_step() {
     fine_tune(&base, &model, &digits(100), &Config { method: Method::Head, ..small() }, &mut seen).unwrap();
     assert_eq!(*seen.0.borrow(), ["planned 0", "Head"]);
     assert!(model.layout().tapped().count() > 2 && digits(100).len() == 100);
+}
+
+/// Steps of tuning that were done, and epochs.
+#[derive(Default)]
+struct Steps {
+    planned: RefCell<Option<Plan>>,
+    phase: Option<Phase>,
+    done: usize,
+    epochs: usize,
+}
+
+impl Observer for Steps {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned { plan } => *self.planned.borrow_mut() = Some((*plan).clone()),
+            Event::Begin { phase, .. } => self.phase = Some(*phase),
+            Event::Step { .. } if self.phase == Some(Phase::Tune) => self.done += 1,
+            Event::Epoch { epoch, .. } => self.epochs = *epoch,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn steps_are_as_many_as_there_may_be() {
+    let _alone = alone();
+    let ((base, model), examples) = (open(), digits(200));
+    let run = |config: &Config| {
+        let mut steps = Steps::default();
+        let tuned = fine_tune(&base, &model, &examples, config, &mut steps).unwrap();
+        (tuned, steps)
+    };
+    let free = Config { validation: 0.0, epochs: 3, ..within(Budget::layers(2)) };
+    let per_epoch = 200usize.div_ceil(free.batch);
+    let (tuned, steps) = run(&free);
+    assert_eq!((tuned.steps as usize, steps.done, steps.epochs), (3 * per_epoch, 3 * per_epoch, 3));
+    // The rate falls to zero at the last step there may be, and that step's epoch is kept.
+    let limit = per_epoch + 2;
+    let (tuned, steps) = run(&Config { budget: Budget { max_steps: Some(limit), ..free.budget }, ..free.clone() });
+    assert_eq!((tuned.steps as usize, steps.done, tuned.epoch), (limit, limit, 2));
+    assert_eq!(tuned.plan.unwrap().steps, limit);
+    // Steps that choose count as well.
+    let config =
+        Config { select: Select::Scores, budget: Budget { max_steps: Some(5), ..free.budget }, ..free.clone() };
+    let (tuned, steps) = run(&config);
+    assert_eq!((tuned.steps, steps.done), (5, 3));
+    let none = Config { budget: Budget { max_steps: Some(0), ..free.budget }, ..free };
+    assert!(matches!(fine_tune(&base, &model, &examples, &none, &mut Quiet), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn a_run_is_made_to_fit_its_time() {
+    let _alone = alone();
+    let ((base, model), examples) = (open(), digits(400));
+    let free = Config { epochs: 2, ..within(Budget::layers(2)) };
+    let began = Instant::now();
+    let tuned = fine_tune(&base, &model, &examples, &free, &mut Quiet).unwrap();
+    let whole = began.elapsed();
+    let pace = tuned.plan.and_then(|plan| plan.pace).expect("measured");
+    assert!(pace.step > Duration::ZERO && pace.validation > Duration::ZERO);
+
+    let long =
+        Config { epochs: 1_000_000, budget: Budget { max_time: Some(4 * whole), ..free.budget }, ..free.clone() };
+    let mut steps = Steps::default();
+    let began = Instant::now();
+    let tuned = fine_tune(&base, &model, &examples, &long, &mut steps).unwrap();
+    let took = began.elapsed();
+    let planned = tuned.plan.unwrap().steps;
+    assert!(planned < 1_000_000 && steps.done <= planned && !tuned.stopped, "{planned} planned, {} done", steps.done);
+    assert!(steps.done > 0 && took < 8 * whole, "{took:?} of {:?}", 4 * whole);
+
+    let short = Config { budget: Budget { max_time: Some(Duration::from_nanos(100)), ..free.budget }, ..free };
+    let error = fine_tune(&base, &model, &examples, &short, &mut Quiet).err().unwrap();
+    let Error::Budget { of: "time", least: Amount::Time(least), .. } = error else { panic!("{error}") };
+    assert!(least > Duration::ZERO && least < 2 * whole, "{least:?} at least, and all took {whole:?}");
 }

@@ -1,0 +1,67 @@
+//! `taps rank`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::image_args::CacheArgs;
+use super::progress::{Progress, stop_on_ctrl_c};
+use super::session::{BaseArgs, ColumnArgs, Session};
+use super::{Error, Mode};
+use crate::data::Options;
+use crate::runtime::write_atomically;
+use crate::train::{Config, Ranking, rank};
+
+/// The file of a ranking that a base comes with.
+const SHIPPED: &str = "ranking.json";
+
+#[derive(ClapArgs)]
+#[command(after_help = "Example:\n  taps rank --base minilm/ --data train.csv --out minilm/ranking.json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    base: BaseArgs,
+    /// Labelled examples, as train reads them
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// File to write the ranking to; as ranking.json in the folder of the base it is what `train --select ranked` uses
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Batches to form gradients of
+    #[arg(long, value_name = "N", default_value_t = Config::default().probe_batches)]
+    batches: usize,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    columns: ColumnArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
+    let session = Session::open(&args.base)?;
+    let cache = args.cache.bytes(session.image.as_ref())?;
+    let how = Options { columns: args.columns.columns(), cache, ..Options::default() };
+    let examples = session.examples(&args.data, how)?;
+    stop_on_ctrl_c();
+    let config = Config { probe_batches: args.batches, seed: args.seed, threads: mode.threads, ..Config::default() };
+    let ranking = rank(&session.base, &session.model, &examples, &config, &mut Progress::new(mode.json))?;
+    let text = serde_json::to_string_pretty(&ranking).map_err(|error| Error::Failed(error.to_string()))?;
+    write_atomically(&args.out, text.as_bytes())?;
+    for (place, layer) in ranking.layers.iter().enumerate() {
+        mode.say(format_args!("{:>3}  {:<10.3e} {}", place + 1, layer.worth, layer.name));
+    }
+    mode.say(format_args!("wrote {}", args.out.display()));
+    mode.result(&json!({ "ranking": args.out.display().to_string(), "layers": ranking.layers }));
+    Ok(())
+}
+
+/// The ranking in `file`, or in the folder of the base where none is named.
+pub(super) fn read(file: Option<&Path>, base: &Path) -> Result<Ranking, Error> {
+    let folder = if base.is_dir() { base } else { base.parent().unwrap_or(Path::new("")) };
+    let path = file.map_or_else(|| folder.join(SHIPPED), Path::to_owned);
+    let unusable = |reason: String| Error::Usage(format!("{}: no ranking of layers: {reason}", path.display()));
+    let text = std::fs::read_to_string(&path).map_err(|error| unusable(format!("{error}; `taps rank` writes one")))?;
+    serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))
+}
