@@ -26,14 +26,8 @@ mod common;
 
 use taps::train::{Budget, Config, Method};
 
-use common::{Recorded, Report, Result, Start, Subset};
-
-const DATA: &str = "../shared/data/activity/activity.safetensors";
-const ACTIVITIES: [&str; 5] = ["seated", "sitting down", "standing up", "turning", "walking"];
-/// Windows that a new subject's first recordings have at least.
-const OWN: usize = 50;
-/// Largest move of a window in a training step: channels and samples.
-const SHIFT: [usize; 2] = [0, 16];
+use common::activity::{ACTIVITIES, BASE, DATA, OWN, SHIFT, split};
+use common::{Recorded, Report, Result, Subset};
 
 fn main() -> Result<()> {
     let (flags, paths): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| word.starts_with("--"));
@@ -52,7 +46,7 @@ fn main() -> Result<()> {
     }
     let signals = raw.normalized(&train);
     let subset = |chosen: &[usize]| Subset { signals: &signals, chosen: chosen.to_vec(), shift: SHIFT };
-    let base = Start { widths: [16, 32, 64], blocks: 2, epochs: 24, rate: 1e-2, seed: 0 }.train(&subset(&train))?;
+    let base = BASE.train(&subset(&train))?;
 
     // All windows are trained on: nothing is held out, and the last epoch is kept. Layers are tuned under the base's
     // head.
@@ -69,11 +63,4 @@ fn main() -> Result<()> {
     }
     report.print(&signals.classes);
     Ok(())
-}
-
-/// A subject's windows, cut at the first start of a recording that leaves `least` of them or more before it. Within a
-/// recording the phone's windows come before the watch's.
-fn split<'a>(windows: &'a [usize], watches: &[usize], least: usize) -> (&'a [usize], &'a [usize]) {
-    let starts = |&at: &usize| at > 0 && watches[windows[at - 1]] > watches[windows[at]];
-    windows.split_at((least..windows.len()).find(starts).unwrap_or(windows.len()))
 }

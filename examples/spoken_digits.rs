@@ -21,20 +21,10 @@
 
 mod common;
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use taps::train::{Budget, Config, Method};
 
-use common::{Recorded, Report, Result, Start, Subset};
-
-const DATA: &str = "../shared/data/spoken-digits/spoken-digits.safetensors";
-const SPEAKERS: [&str; 4] = ["jackson", "nicolas", "theo", "yweweler"];
-const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-/// Utterances of each digit by the new speaker.
-const OWN: usize = 5;
-/// Largest move of an utterance in a training step: bands and frames.
-const SHIFT: [usize; 2] = [2, 5];
+use common::spoken::{BASE, DATA, DIGITS, OWN, SHIFT, SPEAKERS, Split};
+use common::{Recorded, Report, Result, Subset};
 
 fn main() -> Result<()> {
     let (flags, paths): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| word.starts_with("--"));
@@ -53,8 +43,7 @@ fn main() -> Result<()> {
         let split = Split::new(&raw.labels, &speakers, new);
         let signals = raw.normalized(&split.train);
         let subset = |chosen: &[usize]| Subset { signals: &signals, chosen: chosen.to_vec(), shift: SHIFT };
-        let start = Start { widths: [16, 32, 64], blocks: 2, epochs: 20, rate: 1e-2, seed: 0 };
-        let base = start.train(&subset(&split.train))?;
+        let base = BASE.train(&subset(&split.train))?;
         let rounds = match flags.iter().any(|flag| flag == "--validate") {
             true => (0..OWN).map(|fold| split.fold(fold).map(|chosen| subset(&chosen))).collect(),
             false => vec![[subset(&split.own), subset(&split.rest)]],
@@ -63,45 +52,4 @@ fn main() -> Result<()> {
     }
     report.print(&[]);
     Ok(())
-}
-
-/// Which utterances are for what.
-#[derive(Default)]
-struct Split {
-    /// The others', to train the base on.
-    train: Vec<usize>,
-    /// The others', to measure on: a fifth of each speaker's utterances of each digit.
-    held: Vec<usize>,
-    /// The new speaker's, to tune the task on, digit by digit.
-    own: Vec<usize>,
-    /// The new speaker's, to measure on.
-    rest: Vec<usize>,
-}
-
-impl Split {
-    fn new(digits: &[usize], speakers: &[usize], new: usize) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(0);
-        let mut split = Self::default();
-        for speaker in 0..SPEAKERS.len() {
-            for digit in 0..DIGITS.len() {
-                let is_one = |&index: &usize| speakers[index] == speaker && digits[index] == digit;
-                let mut those: Vec<usize> = (0..digits.len()).filter(is_one).collect();
-                those.shuffle(&mut random);
-                let (few, many) = those.split_at(if speaker == new { OWN } else { those.len() / 5 });
-                let [to_few, to_many] = match speaker == new {
-                    true => [&mut split.own, &mut split.rest],
-                    false => [&mut split.held, &mut split.train],
-                };
-                to_few.extend(few);
-                to_many.extend(many);
-            }
-        }
-        split
-    }
-
-    /// The utterances to tune on without one of each digit, and these.
-    fn fold(&self, fold: usize) -> [Vec<usize>; 2] {
-        let (test, train): (Vec<_>, Vec<_>) = self.own.iter().enumerate().partition(|(place, _)| place % OWN == fold);
-        [train, test].map(|part| part.into_iter().map(|(_, &index)| index).collect())
-    }
 }

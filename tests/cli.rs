@@ -95,6 +95,57 @@ fn train_then_eval_inspect_and_predict() {
 }
 
 #[test]
+fn a_ranking_serves_later_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ranking, out) = (folder.path().join("ranking.json"), folder.path().join("x.taps"));
+    let ranking = ranking.to_str().unwrap();
+    let ranked = json(&[
+        "rank",
+        "--base",
+        BASE,
+        "--data",
+        DIGITS,
+        "--out",
+        ranking,
+        "--batches",
+        "3",
+        "--threads",
+        "1",
+        "--json",
+    ]);
+    let names: Vec<&str> =
+        ranked["layers"].as_array().unwrap().iter().map(|layer| layer["name"].as_str().unwrap()).collect();
+    assert!(names.len() > 2, "{names:?}");
+    let trained = json(&train(&out, &["--ranking", ranking, "--validation", "0"]));
+    let mut active: Vec<&str> =
+        trained["active_layers"].as_array().unwrap().iter().map(|layer| layer.as_str().unwrap()).collect();
+    active.sort_unstable();
+    let mut first = names[..2].to_vec();
+    first.sort_unstable();
+    assert_eq!(active, first);
+    // The demo's base comes without one.
+    let (code, message) = failure(&train(&out, &["--select", "ranked"]));
+    assert!(code == 2 && message.contains("ranking.json") && message.contains("taps rank"), "{message}");
+}
+
+#[test]
+fn budgets_are_kept_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.taps");
+    let limits = ["--max-adapter-bytes", "40k", "--max-memory", "8M", "--max-steps", "9", "--max-time", "10m"];
+    let trained = json(&train(&out, &limits));
+    let plan = &trained["plan"];
+    assert!(trained["bytes"].as_u64().unwrap() <= 40_000 && plan["adapter"].as_u64().unwrap() <= 40_000, "{trained}");
+    assert!(plan["measured_memory"].as_u64().unwrap() <= plan["memory"].as_u64().unwrap(), "{plan}");
+    assert!(plan["memory"].as_u64().unwrap() <= 8_000_000 && plan["steps"] == 9, "{plan}");
+    assert!(plan["seconds"].as_f64().unwrap() > 0.0, "{plan}");
+    for (flag, value, said) in [("--max-memory", "1k", "for memory"), ("--max-time", "0.000001", "for time")] {
+        let (code, message) = failure(&train(&out, &[flag, value]));
+        assert!(code == 1 && message.contains(said) && message.contains("cannot be met"), "{message}");
+    }
+}
+
+#[test]
 fn one_thread_and_one_seed_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let files = ["a.taps", "b.taps", "c.taps"].map(|name| folder.path().join(name));

@@ -1,7 +1,10 @@
-//! What the examples that begin with random weights share.
+//! What the examples that begin with random weights share. Each uses a part of it.
+#![allow(dead_code, unused_imports)]
 
+pub mod activity;
 mod report;
 mod signals;
+pub mod spoken;
 mod start;
 
 pub use report::Report;

@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Batches to form gradients of
-    #[arg(long, value_name = "N", default_value_t = Config::default().probe_batches)]
+    #[arg(long, value_name = "N", default_value_t = 20)]
     batches: usize,
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -35,7 +35,7 @@ impl<'a> Improved<'a> {
         }
     }
 
-    /// The epoch it is from.
+    /// The epoch it is from; 0 for the head alone.
     pub fn epoch(&self) -> usize {
         self.best.epoch
     }

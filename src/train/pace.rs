@@ -15,6 +15,11 @@ use crate::runtime::{Eval, Network, evaluate};
 const STEPS: usize = 3;
 const SHARE: usize = 20;
 
+/// How many of `total` steps are measured.
+pub(super) fn measured(total: usize) -> usize {
+    (total / SHARE).clamp(1, STEPS)
+}
+
 /// What of the time that is left is planned with; the rest is for a machine that gets slower.
 const USED: f64 = 0.95;
 
@@ -81,7 +86,7 @@ impl<N: Network> Run<'_, N> {
         let rows = |batch: &[usize]| batch.iter().map(|&index| self.data.train.rows(index)).sum::<usize>() as f64;
         let mut row = 0.0;
         let adapted = &mut course.adapted;
-        for batch in order.iter().take((total / SHARE).clamp(1, STEPS)) {
+        for batch in order.iter().take(measured(total)) {
             let started = Instant::now();
             let Learned { gradients, .. } = self.gradients(adapted, adapted.wanted(), batch)?;
             gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));

@@ -60,7 +60,7 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
-    /// The epoch before is the best so far: what it came to can be had as an adapter at once.
+    /// The epoch before, or the head alone, is the best so far: what it came to can be had as an adapter at once.
     Improved(&'a Improved<'a>),
     /// Layers were chosen: all of them in network order with what each was found worth, and whether it
     /// was chosen.

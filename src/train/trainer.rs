@@ -15,6 +15,7 @@ use super::data::Data;
 use super::error::Error;
 use super::gate::Gate;
 use super::head::{Features, Head, fit};
+use super::improved::Improved;
 use super::plan::{Plan, Planner, Sizes};
 use super::progress::{Event, Observer, Phase};
 use super::select::{self, Worth};
@@ -167,6 +168,9 @@ impl<N: Network> Run<'_, N> {
             best: Best { layers, score: head_alone, epoch: 0 },
             pass: Pass::begin(1, &self.random),
         };
+        if config.own_head {
+            observer.event(&Event::Improved(&Improved::new(self, &course.best)));
+        }
         match config.method {
             Method::Head => {}
             _ if self.stopped => {}

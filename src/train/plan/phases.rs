@@ -7,6 +7,7 @@ use super::{Memory, step};
 use crate::runtime::Network;
 use crate::train::Error;
 use crate::train::batches::cut;
+use crate::train::pace::measured;
 
 /// Batches that are gone through for an answer that will be used.
 pub(super) const ALL: usize = 1024;
@@ -31,7 +32,7 @@ impl<N: Network> Planner<'_, N> {
 
     fn fit_head(&self, ledger: &Ledger, size: usize) -> Result<(), Error> {
         let bare = self.bare();
-        let Some(classes) = self.classes() else { return self.validate(ledger, &bare, size) };
+        let Some(classes) = self.classes() else { return self.validate(ledger, &bare, &self.validation, size) };
         let features = self.layout().features();
         let mut all = Vec::new();
         for (examples, indices) in [(self.data.train, &self.train), (self.held(), &self.validation)] {
@@ -99,21 +100,29 @@ impl<N: Network> Planner<'_, N> {
             });
         }
         let each = (count / epochs.len().max(1)).max(FEW);
+        let step = |batch: &Vec<usize>| {
+            let input = self.shape.batch(self.data.train, batch)?;
+            Ok::<_, Error>(step::step(ledger, &self.workspace, self.network, task, self.config.optimizer, &input)?)
+        };
+        if let (Some(size), Some(first)) = (validation, epochs.first()) {
+            first.iter().take(measured(first.len() * self.config.epochs)).try_for_each(step)?;
+            self.validate(ledger, task, &self.validation[..self.validation.len().min(size)], size)?;
+        }
+        let mut left = self.config.budget.max_steps.unwrap_or(usize::MAX);
         for epoch in epochs {
-            for batch in self.shape.telling(self.data.train, epoch.clone(), each) {
-                let input = self.shape.batch(self.data.train, &batch)?;
-                step::step(ledger, &self.workspace, self.network, task, self.config.optimizer, &input)?;
-            }
+            let seen = epoch[..epoch.len().min(left)].to_vec();
+            left -= seen.len();
+            self.shape.telling(self.data.train, seen, each).iter().try_for_each(step)?;
             if let Some(size) = validation {
-                self.validate(ledger, task, size)?;
+                self.validate(ledger, task, &self.validation, size)?;
             }
         }
         Ok(())
     }
 
-    /// Validation in batches of `size` examples of similar length.
-    fn validate(&self, ledger: &Ledger, task: &Outline<'_>, size: usize) -> Result<(), Error> {
-        let mut order = self.validation.clone();
+    /// Validation on examples in batches of `size` of similar length.
+    fn validate(&self, ledger: &Ledger, task: &Outline<'_>, examples: &[usize], size: usize) -> Result<(), Error> {
+        let mut order = examples.to_vec();
         order.sort_by_key(|&index| self.held().rows(index));
         let chunks = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
         for batch in self.shape.telling(self.held(), chunks, FEW) {

@@ -1,0 +1,238 @@
+//! The sets of tasks.
+
+use taps::data::{self, Augment, ImageSet, ImageSpec, Options, Tokenizer, read_idx_images, read_idx_labels};
+use taps::models::{InputSpec, Options as ModelOptions};
+use taps::runtime::{self, Examples, Input};
+use taps::train::{Config, Method};
+use taps::{Base, Model};
+
+use crate::common::{Recorded, Result, Subset, activity, spoken};
+
+/// Digits before this one are to train on; those from it on were held out when the base was trained.
+const HELD_OUT: usize = 1197;
+/// Digits that a task learns from.
+const FEW: usize = 200;
+
+/// A task over a base.
+pub struct Case {
+    pub base: Base,
+    pub model: Model,
+    pub train: Box<dyn Examples>,
+    pub validation: Option<Box<dyn Examples>>,
+    pub test: Box<dyn Examples>,
+}
+
+/// Tasks that are measured together.
+pub struct Set {
+    pub name: String,
+    pub cases: Vec<Case>,
+    /// Learning rates to choose from, with some layers and with all.
+    pub rates: &'static [f32],
+    pub full_rates: &'static [f32],
+    settings: Config,
+    /// Epochs and batch with all layers.
+    full: (usize, usize),
+}
+
+impl Set {
+    /// The set called `name`.
+    pub fn open(name: &str, minilm: &str) -> Result<Self> {
+        let rates: &[f32] = &[5e-4, 1e-3];
+        let full_rates: &[f32] = &[2e-4, 5e-4];
+        let default = Config::default();
+        let texts = |train: &str, test: &str| Ok::<_, Box<dyn std::error::Error>>(vec![texts(minilm, train, test)?]);
+        let (cases, rates, full_rates, settings) = match name {
+            "banking77" => {
+                let folder = "../shared/data/banking77";
+                let cases = texts(&format!("{folder}/train.csv"), &format!("{folder}/test.csv"))?;
+                (cases, rates, full_rates, Config { epochs: 4, ..default })
+            }
+            "python-docs" => {
+                let cases = texts("python-docs/train.csv", "python-docs/test.csv")?;
+                (cases, rates, full_rates, Config { epochs: 4, ..default })
+            }
+            "clothing96" => (vec![clothing()?], rates, full_rates, Config { epochs: 5, ..default }),
+            "digits" => {
+                let settings = Config { epochs: 14, head_rate: 3e-3, ..default };
+                (digits()?, [1e-3, 3e-3].as_slice(), [1e-3, 3e-3].as_slice(), settings)
+            }
+            "activity" => {
+                let settings =
+                    Config { epochs: 30, own_head: false, validation: 0.0, smoothing: 0.1, batch: 25, ..default };
+                (activities()?, [1e-3].as_slice(), [1e-3].as_slice(), settings)
+            }
+            "spoken-digits" => {
+                let settings =
+                    Config { epochs: 100, own_head: false, validation: 0.0, smoothing: 0.1, batch: 25, ..default };
+                (speakers()?, [3e-3].as_slice(), [1e-2].as_slice(), settings)
+            }
+            _ => return Err(format!("no set is called {name}").into()),
+        };
+        let full = if name == "spoken-digits" { (30, 10) } else { (settings.epochs, settings.batch) };
+        Ok(Self { name: name.to_owned(), cases, rates, full_rates, settings, full })
+    }
+
+    /// The settings of a run that may change what `method` says.
+    pub fn settings(&self, method: &Config) -> Config {
+        let (epochs, batch) = match method.method {
+            Method::Full => self.full,
+            _ => (self.settings.epochs, self.settings.batch),
+        };
+        let Config { method: what, select, budget, .. } = method.clone();
+        let settings = Config { method: what, select, budget, epochs, batch, ..self.settings.clone() };
+        match what {
+            Method::Head => Config { own_head: true, ..settings },
+            _ => settings,
+        }
+    }
+}
+
+fn texts(minilm: &str, train: &str, test: &str) -> Result<Case> {
+    let base = Base::open(minilm)?;
+    let model = Model::open(&base)?;
+    let tokenizer = Tokenizer::open(base.folder().join("tokenizer.json"), 128)?;
+    let how = Options { tokenizer: Some(&tokenizer), ..Options::default() };
+    let train = data::open(train, &how)?;
+    let test = data::open(test, &Options { labels: Some(train.classes()), ..how.clone() })?;
+    Ok(Case { base, model, train: Box::new(train), validation: None, test: Box::new(test) })
+}
+
+fn clothing() -> Result<Case> {
+    let base = Base::open("../shared/models/mobilenet_v2")?;
+    let model = Model::open_with(&base, &ModelOptions { image_size: Some([96, 96]), ..ModelOptions::default() })?;
+    let spec = spec(&model)?;
+    let how = Options { image: Some(&spec), augment: Augment { crop: 6, flip: true }, ..Options::default() };
+    let part = |name: &str, labels: Option<&[String]>| {
+        data::open(format!("../shared/data/clothing96/{name}"), &Options { labels, ..how.clone() })
+    };
+    let train = part("train", None)?;
+    let (validation, test) = (part("validation", Some(train.classes()))?, part("test", Some(train.classes()))?);
+    Ok(Case { base, model, train: Box::new(train), validation: Some(Box::new(validation)), test: Box::new(test) })
+}
+
+fn spec(model: &Model) -> Result<ImageSpec> {
+    match model.input() {
+        InputSpec::Images { channels, height, width, mean, std } => {
+            Ok(ImageSpec { channels, height, width, mean, std })
+        }
+        InputSpec::Tokens { .. } => Err("the base reads no images".into()),
+    }
+}
+
+/// The tasks of `taps demo`: a quarter turn, inverted contrast, and the kinds of strokes as classes.
+fn digits() -> Result<Vec<Case>> {
+    let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte")?;
+    let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte")?;
+    let side = images.height;
+    let turned = |image: &[u8]| (0..side * side).map(|at| image[(side - 1 - at % side) * side + at / side]).collect();
+    let inverted = |image: &[u8]| image.iter().map(|pixel| 255 - pixel).collect();
+    let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
+    let kind = |digit: u8| match digit {
+        0 | 6 | 8 | 9 => 0,
+        1 | 4 | 7 => 1,
+        _ => 2,
+    };
+    type View<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let tasks: [(View, &dyn Fn(u8) -> usize, &[String]); 3] = [
+        (&turned, &|digit| digit.into(), &digits),
+        (&inverted, &|digit| digit.into(), &digits),
+        (&<[u8]>::to_vec, &kind, &["round", "straight", "curved"].map(str::to_owned)),
+    ];
+    let case = |(view, label, classes): (View, &dyn Fn(u8) -> usize, &[String])| {
+        let base = Base::open("adapters/digits/base")?;
+        let model = Model::open(&base)?;
+        let spec = spec(&model)?;
+        let part = |range: std::ops::Range<usize>| {
+            let pixels = images.pixels[range.start * side * side..range.end * side * side].chunks_exact(side * side);
+            let labels = labels[range].iter().map(|&digit| label(digit)).collect();
+            ImageSet::new(pixels.flat_map(view).collect(), labels, classes.to_vec(), spec.clone())
+        };
+        let (train, validation, test) = (part(0..FEW)?, part(FEW..2 * FEW)?, part(HELD_OUT..labels.len())?);
+        Ok(Case { base, model, train: Box::new(train), validation: Some(Box::new(validation)), test: Box::new(test) })
+    };
+    tasks.into_iter().map(case).collect()
+}
+
+/// Each of the last subjects' own recordings, over a base of the others.
+fn activities() -> Result<Vec<Case>> {
+    let recorded = Recorded::open(None, activity::DATA)?;
+    let raw = recorded.signals("windows", "activity", &activity::ACTIVITIES)?;
+    let (subjects, watches) = (recorded.numbers("subject")?, recorded.numbers("is_watch")?);
+    let windows = |subject: usize| (0..subjects.len()).filter(|&index| subjects[index] == subject).collect::<Vec<_>>();
+    let mut train = Vec::new();
+    for subject in 1..14 {
+        let windows = windows(subject);
+        train.extend_from_slice(activity::split(&windows, &watches, windows.len() * 4 / 5).0);
+    }
+    let signals = raw.normalized(&train);
+    let subset = |chosen: &[usize]| Subset { signals: &signals, chosen: chosen.to_vec(), shift: activity::SHIFT };
+    let trained = activity::BASE.train(&subset(&train))?;
+    let case = |subject: usize| {
+        let windows = windows(subject);
+        let (own, rest) = activity::split(&windows, &watches, activity::OWN);
+        let owned =
+            |chosen: &[usize]| Owned { signals: signals.clone(), chosen: chosen.to_vec(), shift: activity::SHIFT };
+        let (base, model) = (trained.base().clone(), Model::open(trained.base())?);
+        Ok(Case { base, model, train: Box::new(owned(own)), validation: None, test: Box::new(owned(rest)) })
+    };
+    (14..=18).map(case).collect()
+}
+
+/// Each speaker's few utterances, over a base of the other three.
+fn speakers() -> Result<Vec<Case>> {
+    let recorded = Recorded::open(None, spoken::DATA)?;
+    let raw = recorded.signals("features", "digit", &spoken::DIGITS)?;
+    let speakers = recorded.numbers("speaker")?;
+    let case = |new: usize| {
+        let split = spoken::Split::new(&raw.labels, &speakers, new);
+        let signals = raw.normalized(&split.train);
+        let train = Subset { signals: &signals, chosen: split.train.clone(), shift: spoken::SHIFT };
+        let trained = spoken::BASE.train(&train)?;
+        let owned =
+            |chosen: &[usize]| Owned { signals: signals.clone(), chosen: chosen.to_vec(), shift: spoken::SHIFT };
+        let (base, model) = (trained.base().clone(), Model::open(trained.base())?);
+        Ok(Case {
+            base,
+            model,
+            train: Box::new(owned(&split.own)),
+            validation: None,
+            test: Box::new(owned(&split.rest)),
+        })
+    };
+    (0..spoken::SPEAKERS.len()).map(case).collect()
+}
+
+/// A [`Subset`] with signals of its own.
+struct Owned {
+    signals: crate::common::Signals,
+    chosen: Vec<usize>,
+    shift: [usize; 2],
+}
+
+impl Owned {
+    fn subset(&self) -> Subset<'_> {
+        Subset { signals: &self.signals, chosen: self.chosen.clone(), shift: self.shift }
+    }
+}
+
+impl Examples for Owned {
+    fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.signals.classes
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.signals.labels[self.chosen[index]]
+    }
+
+    fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
+        self.subset().batch(indices)
+    }
+
+    fn training_batch(&self, indices: &[usize], seed: u64) -> std::result::Result<Input, runtime::Error> {
+        self.subset().training_batch(indices, seed)
+    }
+}
