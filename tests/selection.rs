@@ -61,7 +61,7 @@ fn twice_the_cap_are_candidates_and_the_highest_scores_go_on() {
     assert_eq!(chosen(&worth).len(), 3);
     let score = |layer: &LayerId| worth.iter().find(|worth| worth.layer == *layer).unwrap().value;
     let (kept, others): (Vec<_>, Vec<_>) = choice.candidates.iter().partition(|&layer| chosen(&worth).contains(layer));
-    let lowest = kept.iter().map(|layer| score(layer)).fold(f32::INFINITY, f32::min);
+    let lowest = kept.iter().map(&score).fold(f32::INFINITY, f32::min);
     assert!(others.iter().all(|layer| score(layer) <= lowest), "{worth:?}");
     assert_eq!(tuned.active_layers(model.layout()), chosen(&worth));
     assert_eq!(choice.active, [3; 4]);

@@ -1,11 +1,11 @@
 //! Compares ways to choose layers on one set of tasks after another: accuracy over seeds, layers and bytes.
 //!
 //! ```text
-//! cargo run --release --example choice -- SET [--seeds 3] [--threads 1] [--minilm DIR]
+//! cargo run --release --example choice -- SET [--seeds 3] [--threads 1] [--minilm DIR] [--each N]
 //! ```
 //!
 //! `SET` is `banking77`, `clothing96`, `activity`, `spoken-digits`, `digits` or `python-docs`, which has to be made first
-//! by `python3 benches/methods/python_docs.py DIR`. A set is one task or several, whose test examples count together.
+//! by `python3 benches/methods/python_docs.py target/python-docs`. `--each` takes that many texts of each class to learn from. A set is one task or several, whose test examples count together.
 //! - Each method has the learning rate that does best on the validation examples with the first seed, of those that
 //!   the set states: `full` one, and all others the one that suits `probe` with 6 layers. Test examples are looked at once
 //!   for each run, after it. `activity` and `spoken-digits` state one rate each, found as their examples say.
@@ -122,7 +122,8 @@ fn main() -> Result<()> {
     let name = arguments.first().ok_or("which set?")?;
     let (seeds, threads) = (number(&arguments, "--seeds", 3)?, number(&arguments, "--threads", 1)? as usize);
     let minilm = arguments.iter().position(|word| word == "--minilm").and_then(|at| arguments.get(at + 1));
-    let set = Set::open(name, minilm.map_or("minilm", String::as_str))?;
+    let each = number(&arguments, "--each", u64::MAX)? as usize;
+    let set = Set::open(name, minilm.map_or("minilm", String::as_str), each)?;
     let (mut found, mut layers_rate) = (Vec::new(), None);
     let suits = |name: &str| name == "probe, 6 layers";
     let mut methods = methods();

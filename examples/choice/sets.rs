@@ -1,5 +1,8 @@
 //! The sets of tasks.
 
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use taps::data::{self, Augment, ImageSet, ImageSpec, Options, Tokenizer, read_idx_images, read_idx_labels};
 use taps::models::{InputSpec, Options as ModelOptions};
 use taps::runtime::{self, Examples, Input};
@@ -36,19 +39,20 @@ pub struct Set {
 
 impl Set {
     /// The set called `name`.
-    pub fn open(name: &str, minilm: &str) -> Result<Self> {
+    pub fn open(name: &str, minilm: &str, each: usize) -> Result<Self> {
         let rates: &[f32] = &[5e-4, 1e-3];
         let full_rates: &[f32] = &[2e-4, 5e-4];
         let default = Config::default();
-        let texts = |train: &str, test: &str| Ok::<_, Box<dyn std::error::Error>>(vec![texts(minilm, train, test)?]);
+        let texts = |folder: &str| -> Result<Vec<Case>> {
+            Ok(vec![texts(minilm, &format!("{folder}/train.csv"), &format!("{folder}/test.csv"), each)?])
+        };
         let (cases, rates, full_rates, settings) = match name {
             "banking77" => {
-                let folder = "../shared/data/banking77";
-                let cases = texts(&format!("{folder}/train.csv"), &format!("{folder}/test.csv"))?;
+                let cases = texts("../shared/data/banking77")?;
                 (cases, rates, full_rates, Config { epochs: 4, ..default })
             }
             "python-docs" => {
-                let cases = texts("python-docs/train.csv", "python-docs/test.csv")?;
+                let cases = texts("target/python-docs")?;
                 (cases, rates, full_rates, Config { epochs: 4, ..default })
             }
             "clothing96" => (vec![clothing()?], rates, full_rates, Config { epochs: 5, ..default }),
@@ -87,13 +91,14 @@ impl Set {
     }
 }
 
-fn texts(minilm: &str, train: &str, test: &str) -> Result<Case> {
+fn texts(minilm: &str, train: &str, test: &str, each: usize) -> Result<Case> {
     let base = Base::open(minilm)?;
     let model = Model::open(&base)?;
     let tokenizer = Tokenizer::open(base.folder().join("tokenizer.json"), 128)?;
     let how = Options { tokenizer: Some(&tokenizer), ..Options::default() };
     let train = data::open(train, &how)?;
     let test = data::open(test, &Options { labels: Some(train.classes()), ..how.clone() })?;
+    let train = Part::of_each(train, each);
     Ok(Case { base, model, train: Box::new(train), validation: None, test: Box::new(test) })
 }
 
@@ -133,12 +138,13 @@ fn digits() -> Result<Vec<Case>> {
         _ => 2,
     };
     type View<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
-    let tasks: [(View, &dyn Fn(u8) -> usize, &[String]); 3] = [
+    type Task<'a> = (View<'a>, &'a dyn Fn(u8) -> usize, &'a [String]);
+    let tasks: [Task; 3] = [
         (&turned, &|digit| digit.into(), &digits),
         (&inverted, &|digit| digit.into(), &digits),
         (&<[u8]>::to_vec, &kind, &["round", "straight", "curved"].map(str::to_owned)),
     ];
-    let case = |(view, label, classes): (View, &dyn Fn(u8) -> usize, &[String])| {
+    let case = |(view, label, classes): Task| {
         let base = Base::open("adapters/digits/base")?;
         let model = Model::open(&base)?;
         let spec = spec(&model)?;
@@ -200,6 +206,53 @@ fn speakers() -> Result<Vec<Case>> {
         })
     };
     (0..spoken::SPEAKERS.len()).map(case).collect()
+}
+
+/// Some of other examples.
+struct Part<E> {
+    all: E,
+    chosen: Vec<usize>,
+}
+
+impl<E: Examples> Part<E> {
+    /// `each` of every class, drawn at random; all where a class has no more.
+    fn of_each(all: E, each: usize) -> Self {
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+        let mut seen = vec![0; all.classes().len()];
+        order.retain(|&index| {
+            let seen = &mut seen[all.label(index)];
+            *seen += 1;
+            *seen <= each
+        });
+        Self { all, chosen: order }
+    }
+
+    fn of(&self, indices: &[usize]) -> Vec<usize> {
+        indices.iter().map(|&index| self.chosen[index]).collect()
+    }
+}
+
+impl<E: Examples> Examples for Part<E> {
+    fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.all.classes()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.all.label(self.chosen[index])
+    }
+
+    fn rows(&self, index: usize) -> usize {
+        self.all.rows(self.chosen[index])
+    }
+
+    fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
+        self.all.batch(&self.of(indices))
+    }
 }
 
 /// A [`Subset`] with signals of its own.
