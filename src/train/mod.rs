@@ -12,6 +12,7 @@ mod bake;
 mod batches;
 mod budget;
 mod checkpoint;
+mod choosing;
 mod config;
 mod contents;
 mod control;

@@ -7,23 +7,20 @@ use rand_chacha::ChaCha8Rng;
 
 use super::adapted::Adapted;
 use super::batches::{balanced, batches, split};
-use super::budget::Budget;
 use super::checkpoint::Keeper;
-use super::config::{Config, Method, Norms, Patch, Select};
+use super::config::{Config, Method};
 use super::course::{Best, Counts, Course, Pass, Stage};
 use super::data::Data;
 use super::error::Error;
-use super::gate::Gate;
 use super::head::{Features, Head, fit};
 use super::improved::Improved;
 use super::plan::{Plan, Planner, Sizes};
 use super::progress::{Event, Observer, Phase};
-use super::select::{self, Worth};
 use super::tuned::{Tuned, TunedLayer};
 use crate::base::Base;
 use crate::format::Summary;
 use crate::kernels::Workspace;
-use crate::runtime::{Examples, LayerKind, Network, Score, Weights, evaluate};
+use crate::runtime::{Examples, Network, Score, Weights, evaluate};
 
 /// Fine-tunes a task of `network` over `base` on labelled examples, of which a share is held out to validate
 /// with unless there are others for that. [`super::Checkpoint::fine_tune`] does the same and survives being killed.
@@ -41,9 +38,6 @@ pub fn fine_tune<'a>(
     Run::checked(base, network, data.into(), config)?.all(&mut Keeper::none(), observer)
 }
 
-/// How many times what the limits allow is tuned with gates, where layers are chosen by scores among candidates.
-const CANDIDATES: usize = 2;
-
 pub(super) struct Run<'a, N> {
     pub(super) base: &'a Base,
     pub(super) network: &'a N,
@@ -58,7 +52,7 @@ pub(super) struct Run<'a, N> {
     /// When this process took it up.
     pub(super) began: Instant,
     /// Tells what it takes; none where tasks are trained together.
-    planner: Option<Planner<'a, N>>,
+    pub(super) planner: Option<Planner<'a, N>>,
     /// Examples that are computed at once.
     pub(super) sizes: Sizes,
     /// The most bytes that pool and task have had in a phase that has ended.
@@ -180,22 +174,6 @@ impl<N: Network> Run<'_, N> {
         Ok(course)
     }
 
-    /// Gives the task what it may change, the layers chosen by `worth` among it, to be tuned from the warm head.
-    pub(super) fn chosen(&self, course: &mut Course, worth: Vec<Worth>, observer: &mut dyn Observer) {
-        match self.config.method {
-            Method::Taps if self.config.has_candidates() => observer.event(&Event::Candidates { layers: &worth }),
-            Method::Taps => observer.event(&Event::Selected { layers: &worth }),
-            _ => {}
-        }
-        if !self.stopped {
-            course.adapted = self.with_head(course.warm.take().as_ref());
-            self.open(&mut course.adapted, &worth);
-            course.stage = Stage::Tune;
-            course.pass = Pass::begin(1, &self.random);
-        }
-        course.worth = worth;
-    }
-
     fn outcome(&self, course: Course, plan: Option<Plan>) -> Tuned {
         let (counts, summary) = (&self.counts, self.summary(&course.best));
         Tuned {
@@ -296,62 +274,6 @@ impl<N: Network> Run<'_, N> {
         adapted
     }
 
-    pub(super) fn gate(&self) -> Gate {
-        Gate::new(self.config.initial_score, self.config.threshold)
-    }
-
-    /// Chooses layers or candidates for them, or begins to train the scores that they are to be chosen by.
-    fn select(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
-        let (config, layout) = (self.config, self.network.layout());
-        let mut worth = match &config.select {
-            Select::Scores => {
-                layout.tapped().for_each(|id| course.adapted.own(id, Some(self.gate())));
-                self.own_norms(&mut course.adapted);
-                course.stage = Stage::Scores;
-                return Ok(());
-            }
-            Select::Given(names) => select::given(self.network, names)?,
-            Select::Ranked(ranking) => ranking.worth(self.network)?,
-            Select::Last => select::last(layout),
-            Select::Random => select::random(layout, &mut self.random),
-            Select::Probe | Select::ProbeScores => self.probe(&course.adapted, observer)?,
-        };
-        if !matches!(config.select, Select::Given(_)) {
-            let times = if config.has_candidates() { CANDIDATES } else { 1 };
-            self.afford(&mut worth, &config.budget.widened(times))?;
-        }
-        self.stopped = observer.stop();
-        let heads = 2 * course.adapted.own_bytes() + course.best.layers.iter().map(TunedLayer::bytes).sum::<usize>();
-        self.end_phase(heads);
-        self.chosen(course, worth, observer);
-        Ok(())
-    }
-
-    /// What each layer is worth by its gradient with the base's weights and the task's head.
-    pub(super) fn probe(&mut self, bare: &Adapted, observer: &mut dyn Observer) -> Result<Vec<Worth>, Error> {
-        let mut order = self.order(self.sizes.probe);
-        order.truncate(self.config.probe_batches * self.config.batch.div_ceil(self.sizes.probe));
-        observer.event(&Event::Begin { phase: Phase::Select, steps: order.len() });
-        let mut progress = |loss| {
-            observer.event(&Event::Step { loss });
-            !observer.stop()
-        };
-        select::probe(self.network, bare, self.data.train, &order, &self.workspace, &mut progress)
-    }
-
-    /// Chooses the worthiest layers that `budget` can afford.
-    pub(super) fn afford(&self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
-        match &self.planner {
-            Some(planner) if budget.weighs() => planner.choose(worth, budget),
-            _ => {
-                let (cap, bytes) = (budget.max_active_layers, budget.max_layer_bytes);
-                let [cap, bytes] = [cap, bytes].map(|limit| limit.unwrap_or(usize::MAX));
-                select::choose(self.network.layout(), worth, cap, bytes);
-                Ok(())
-            }
-        }
-    }
-
     /// Tells what tuning will take, now that it is known what may change, and how many steps are affordable.
     fn planned(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<Option<Plan>, Error> {
         let Some(planner) = &self.planner else { return Ok(None) };
@@ -372,44 +294,5 @@ impl<N: Network> Run<'_, N> {
     pub(super) fn end_phase(&mut self, own: usize) {
         self.memory = self.memory.max(self.workspace.peak_bytes() + own);
         self.workspace.release();
-    }
-
-    pub(super) fn own_norms(&self, adapted: &mut Adapted) {
-        let layout = self.network.layout();
-        let norms = self.config.resolved_norms(layout);
-        for (id, layer) in layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Norm) {
-            if norms != Norms::Frozen {
-                adapted.own(id, None);
-            }
-            if norms == Norms::Statistics && layer.statistics.is_some() {
-                adapted.own_statistics(id);
-            }
-        }
-    }
-
-    /// Gives the task what the method lets it change.
-    fn open(&self, adapted: &mut Adapted, worth: &[Worth]) {
-        let layout = self.network.layout();
-        match self.config.method {
-            Method::Head => {}
-            Method::Taps => {
-                // Where the choice is made there is no gate. A penalty would go on closing layers whose deltas have
-                // done their work, since ⟨∂L/∂W, δ⟩ vanishes where training converges.
-                let is_open = self.config.has_candidates() || !self.config.is_decided();
-                let gate = || is_open.then(|| self.gate());
-                worth.iter().filter(|worth| worth.chosen).for_each(|worth| adapted.own(worth.layer, gate()));
-            }
-            Method::Patch(Patch::ScaleBias) => {}
-            Method::Patch(Patch::Depthwise) => {
-                let depthwise = layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Depthwise);
-                depthwise.for_each(|(id, _)| adapted.own(id, None));
-            }
-            Method::Full => {
-                let body =
-                    layout.layers().filter(|(_, layer)| !matches!(layer.kind, LayerKind::Head | LayerKind::Norm));
-                body.for_each(|(id, _)| adapted.own(id, None));
-            }
-        }
-        self.own_norms(adapted);
     }
 }

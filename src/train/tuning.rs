@@ -153,31 +153,6 @@ impl<N: Network> Run<'_, N> {
         Ok(())
     }
 
-    /// Steps with gates, of `total` in a stage.
-    fn gated_steps(&self, total: usize) -> usize {
-        let share = if self.config.has_candidates() { self.config.gated_share } else { 1.0 };
-        ((total as f32 * share).ceil() as usize).clamp(1, total.max(1))
-    }
-
-    /// Whether a choice among candidates is to end after step `step` of `total`: as many are left as there may be, or the
-    /// steps with gates are over.
-    fn is_settled(&self, course: &Course, step: usize, total: usize) -> bool {
-        let gated = course.adapted.gated().count();
-        let few = self.config.budget.max_active_layers.is_some_and(|cap| gated <= cap);
-        self.config.has_candidates() && gated > 0 && (few || step >= self.gated_steps(total))
-    }
-
-    /// Ends the choice among candidates: those with the highest scores that the budget affords go on without gates, the
-    /// others are freed.
-    fn settle(&self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
-        let mut worth = select::candidates(self.network, &course.adapted);
-        self.afford(&mut worth, &self.config.budget)?;
-        course.adapted.settle(|id| worth.iter().any(|worth| worth.layer == id && worth.chosen));
-        observer.event(&Event::Selected { layers: &worth });
-        course.worth = worth;
-        Ok(())
-    }
-
     /// One step of forward, backward and update. One whose loss or gradient is no number changes nothing.
     fn step(
         &mut self,
