@@ -86,10 +86,17 @@ fn settings() -> Vec<(usize, Config)> {
     let batches = [8, 32];
     let changes = [
         Config { method: Method::Head, ..Config::default() },
-        Config { budget: Budget::layers(1), norms: Norms::Frozen, ..Config::default() },
-        // Without held-out examples every epoch is kept, which a plan counts on.
+        Config { budget: Budget::layers(1), norms: Norms::Frozen, validation: 0.0, ..Config::default() },
+        // Without held-out examples an epoch is kept, which a plan counts on.
         Config { budget: Budget::layers(4), validation: 0.0, ..Config::default() },
         Config { budget: Budget::layers(8), select: Select::Last, validation: 0.0, ..Config::default() },
+        Config {
+            budget: Budget::layers(4),
+            select: Select::ProbeScores,
+            micro_batch: Some(4),
+            validation: 0.0,
+            ..Config::default()
+        },
         Config { method: Method::Full, validation: 0.0, ..Config::default() },
     ];
     batches.into_iter().flat_map(|batch| changes.clone().map(|change| (batch, Config { batch, ..change }))).collect()
@@ -147,6 +154,7 @@ fn row(folder: &str, number: usize) -> Result<bool, Box<dyn Error>> {
         (Method::Full, _) => "all layers".to_owned(),
         (_, select) => format!("{} layers, {}, norms {}", plan.layers, select.name(), config.norms.name()),
     };
+    let what = config.micro_batch.map_or(what.clone(), |at_once| format!("{what}, {at_once} at once"));
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     println!(
         "| {} | {batch} | {what} | {:?} | {:.2} | {:.2} | {ratio:.3} | {:.1} |",

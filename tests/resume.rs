@@ -93,6 +93,7 @@ fn a_run_that_stops_at_every_step_comes_to_the_same_bytes() {
     let settings = [
         ("probe", small()),
         ("candidates", Config { select: Select::ProbeScores, gated_share: 0.5, ..small() }),
+        ("parts", Config { select: Select::Last, micro_batch: Some(5), ..small() }),
         ("scores", Config { select: Select::Scores, ..small() }),
         ("gates", gated()),
         ("full", Config { method: Method::Full, optimizer: sgd, ..small() }),

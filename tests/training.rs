@@ -52,6 +52,23 @@ fn the_cap_holds_however_layers_are_chosen() {
 }
 
 #[test]
+fn a_step_in_parts_teaches_what_a_whole_one_does() {
+    let optimizer = Optimizer::Sgd { momentum: 0.9 };
+    let tuned = |micro_batch| {
+        let config = Config { select: Select::Last, optimizer, micro_batch, rate: 3e-2, validation: 0.25, ..small() };
+        tune(&config).unwrap()
+    };
+    let whole = tuned(None);
+    assert!(whole.epoch > 0 && whole.validation.loss < 0.9 * whole.head_alone.loss, "{:?}", whole.validation);
+    for micro_batch in [1, 7, 31] {
+        let parts = tuned(Some(micro_batch));
+        let (found, expected) = (parts.validation.loss, whole.validation.loss);
+        assert!((found - expected).abs() < 1e-3 * expected, "{micro_batch} at once: {found}, not {expected}");
+        assert_eq!((parts.epoch, parts.steps), (whole.epoch, whole.steps));
+    }
+}
+
+#[test]
 fn without_a_cap_the_penalty_decides() {
     let uncapped = |lambda| {
         let config = Config { budget: Budget::default(), lambda, score_rate: 1e-2, ..small() };

@@ -61,6 +61,9 @@ pub(super) struct TuneArgs {
     /// Examples in a step
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+    /// Examples of a step that are computed at once [default: all, or as many as --max-memory lets be]
+    #[arg(long, value_name = "N")]
+    micro_batch: Option<usize>,
     /// Learning rate of deltas
     #[arg(long, value_name = "RATE")]
     rate: Option<f32>,
@@ -204,6 +207,7 @@ impl TuneArgs {
             encoding: self.encoding(),
             epochs: self.epochs.unwrap_or(default.epochs),
             batch: self.batch.unwrap_or(default.batch),
+            micro_batch: self.micro_batch,
             rate: self.rate.unwrap_or(default.rate),
             head_rate: self.head_rate.unwrap_or(default.head_rate),
             lambda: self.lambda.unwrap_or(default.lambda),

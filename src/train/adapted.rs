@@ -279,7 +279,7 @@ impl Adapted {
         Some(adapted)
     }
 
-    /// The merged values, head or statistics that the task has of its own and uses.
+    /// The weights, head or statistics that the task has of its own and uses.
     pub(super) fn own_param(&self, id: LayerId, part: Part) -> Option<WeightRef<'_>> {
         let own = self.own[id.index()].as_ref().filter(|own| own.is_open())?;
         let base = || Some(self.base.tensor(self.layout.layer(id).param(part)?.tensor?));

@@ -15,6 +15,14 @@ pub struct LayerGrad {
 }
 
 impl LayerGrad {
+    /// Adds another of the same layer.
+    pub(super) fn add(&mut self, other: &Self) {
+        kernels::add_assign(&mut self.weight, &other.weight);
+        if let (Some(bias), Some(other)) = (&mut self.bias, &other.bias) {
+            kernels::add_assign(bias, other);
+        }
+    }
+
     /// Sum of the squares of all its values.
     pub fn squared_norm(&self) -> f32 {
         kernels::squared_norm(&self.weight) + self.bias.as_ref().map_or(0.0, |bias| kernels::squared_norm(bias))

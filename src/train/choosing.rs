@@ -38,7 +38,7 @@ impl<N: Network> Run<'_, N> {
         }
         self.stopped = observer.stop();
         let heads = 2 * course.adapted.own_bytes() + course.best.layers.iter().map(TunedLayer::bytes).sum::<usize>();
-        self.end_phase(heads);
+        self.end_phase(heads, self.sizes.probe.min(self.train.len()));
         self.chosen(course, worth, observer);
         Ok(())
     }
@@ -56,9 +56,13 @@ impl<N: Network> Run<'_, N> {
     }
 
     /// Chooses the worthiest layers that `budget` can afford.
-    pub(super) fn afford(&self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
-        match &self.planner {
-            Some(planner) if budget.weighs() => planner.choose(worth, budget),
+    pub(super) fn afford(&mut self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
+        match &mut self.planner {
+            Some(planner) if budget.weighs() => {
+                planner.choose(worth, budget)?;
+                self.sizes = planner.sizes;
+                Ok(())
+            }
             _ => {
                 let (cap, bytes) = (budget.max_active_layers, budget.max_layer_bytes);
                 let [cap, bytes] = [cap, bytes].map(|limit| limit.unwrap_or(usize::MAX));
@@ -100,9 +104,10 @@ impl<N: Network> Run<'_, N> {
 
     /// Ends the choice among candidates: those with the highest scores that the budget affords go on without gates, the
     /// others are freed.
-    pub(super) fn settle(&self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
+    pub(super) fn settle(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
         let mut worth = select::candidates(self.network, &course.adapted);
         self.afford(&mut worth, &self.config.budget)?;
+        course.at_once = Some(self.sizes.step);
         course.adapted.settle(|id| worth.iter().any(|worth| worth.layer == id && worth.chosen));
         observer.event(&Event::Selected { layers: &worth });
         course.worth = worth;

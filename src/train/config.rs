@@ -132,6 +132,10 @@ pub struct Config {
     pub warm_epochs: usize,
     /// Examples in a step.
     pub batch: usize,
+    /// Examples of a step that are computed at once, their gradients added up: less memory, and somewhat more time. By
+    /// default a whole batch, or as many as a limit on memory lets be. Batches that are normalized by their own
+    /// statistics are always whole.
+    pub micro_batch: Option<usize>,
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
     /// Learning rate of deltas.
@@ -188,6 +192,7 @@ impl Default for Config {
             head_epochs: 40,
             warm_epochs: 1,
             batch: 32,
+            micro_batch: None,
             optimizer: Optimizer::AdamW,
             rate: 5e-4,
             head_rate: 1e-3,
@@ -218,6 +223,14 @@ impl Config {
             (Method::Full, _) => "full",
             (Method::Patch(Patch::ScaleBias), _) => "scale-bias",
             (Method::Patch(Patch::Depthwise), _) => "depthwise",
+        }
+    }
+
+    /// Examples of a step that are computed at once where memory is not limited.
+    pub(super) fn at_once(&self, layout: &Layout) -> usize {
+        match self.resolved_norms(layout) {
+            Norms::Statistics => self.batch,
+            _ => self.micro_batch.unwrap_or(self.batch).min(self.batch),
         }
     }
 
@@ -253,6 +266,7 @@ impl Config {
         let share = |value: f32| (0.0..1.0).contains(&value);
         let checks = [
             ("batch", self.batch > 0, self.batch.to_string(), "at least 1"),
+            ("micro-batch", self.micro_batch != Some(0), "0".to_owned(), "at least 1"),
             ("threads", self.threads > 0, self.threads.to_string(), "at least 1"),
             ("learning rate", positive(self.rate), self.rate.to_string(), "above 0"),
             ("head learning rate", positive(self.head_rate), self.head_rate.to_string(), "above 0"),

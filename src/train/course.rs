@@ -32,6 +32,8 @@ pub(super) struct Course<A = Adapted> {
     pub(super) adapted: A,
     /// Steps of tuning in all, once they are known.
     pub(super) total: Option<usize>,
+    /// Examples of a step that are computed at once, once they are known.
+    pub(super) at_once: Option<usize>,
     pub(super) best: Best,
     pub(super) pass: Pass,
 }

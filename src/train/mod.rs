@@ -2,7 +2,7 @@
 //!
 //! - A frozen layer never gets a weight gradient or an optimizer state, nor is its input kept for one.
 //! - The backward pass stops at the earliest layer that still needs a gradient.
-//! - The base is read in place; only chosen layers have a delta and a merged weight.
+//! - The base is read in place; only chosen layers have a delta, which is added to the base's weight for each use.
 //! - What a run takes is told beforehand from shapes, by the network's own code.
 //! - One thread and one seed give the same bytes, also where a run was killed and went on from a checkpoint.
 

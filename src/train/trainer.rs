@@ -83,7 +83,7 @@ impl<'a, N: Network> Run<'a, N> {
             None => split(data.train, config.validation, &mut random),
         };
         let workspace = Workspace::new(config.threads);
-        let (counts, stopped, sizes, memory) = (Counts::default(), false, Sizes::new(config), 0);
+        let (counts, stopped, sizes, memory) = (Counts::default(), false, Sizes::new(config, network.layout()), 0);
         let (began, planner) = (Instant::now(), None);
         Self {
             base,
@@ -122,6 +122,8 @@ impl<N: Network> Run<'_, N> {
             Some(course) => {
                 let epoch = if course.stage == Stage::Tune { course.pass.epoch } else { 0 };
                 observer.event(&Event::Resumed { epoch, of: self.config.epochs, steps: self.counts.steps });
+                self.sizes.step = course.at_once.unwrap_or(self.sizes.step);
+                self.planner.iter_mut().for_each(|planner| planner.sizes = self.sizes);
                 course
             }
             None => self.start(observer)?,
@@ -133,7 +135,8 @@ impl<N: Network> Run<'_, N> {
             plan = self.planned(&mut course, observer)?;
             self.tune(&mut course, keeper, observer)?;
             let kept: usize = course.best.layers.iter().map(TunedLayer::bytes).sum();
-            self.end_phase(course.adapted.own_bytes() + kept);
+            let validated = self.validation.len().min(self.sizes.validation);
+            self.end_phase(course.adapted.own_bytes() + kept, self.sizes.step.max(validated));
         }
         Ok(self.outcome(course, plan))
     }
@@ -159,6 +162,7 @@ impl<N: Network> Run<'_, N> {
             adapted: self.with_head(warm.as_ref()),
             warm,
             total: None,
+            at_once: None,
             best: Best { layers, score: head_alone, epoch: 0 },
             pass: Pass::begin(1, &self.random),
         };
@@ -188,7 +192,7 @@ impl<N: Network> Run<'_, N> {
             dropped: counts.dropped,
             seconds_per_step: counts.tuning.as_secs_f64() / f64::from(counts.tuned.max(1)),
             worth: course.worth,
-            memory: self.memory + plan.as_ref().map_or(0, |plan| plan.memory.batch),
+            memory: self.memory,
             plan,
             stopped: self.stopped,
         }
@@ -256,7 +260,7 @@ impl<N: Network> Run<'_, N> {
         self.stopped = observer.stop();
         drop((train, validation));
         // Weight and bias six times: two fitted heads, one being fitted, its two states, and the best so far.
-        self.end_phase(6 * alone.bytes());
+        self.end_phase(6 * alone.bytes(), self.sizes.features.min(self.train.len()));
         Ok(Heads { alone: Some(alone), head_alone, warm: Some(warm) })
     }
 
@@ -282,6 +286,7 @@ impl<N: Network> Run<'_, N> {
             let steps = self.steps_per_epoch() * self.config.epochs;
             let pace = self.calibrate(course, steps)?;
             course.total = Some(self.affordable(&pace, steps));
+            course.at_once = Some(self.sizes.step);
             plan.pace = Some(pace);
         }
         plan.steps = course.total.unwrap_or(0);
@@ -290,9 +295,11 @@ impl<N: Network> Run<'_, N> {
         Ok(Some(plan))
     }
 
-    /// Counts what a phase has taken, `own` bytes beside the pool, and frees the buffers that it leaves.
-    pub(super) fn end_phase(&mut self, own: usize) {
-        self.memory = self.memory.max(self.workspace.peak_bytes() + own);
+    /// Counts what a phase has taken, `own` bytes beside the pool and batches of up to `examples`, and frees the buffers
+    /// that it leaves.
+    pub(super) fn end_phase(&mut self, own: usize, examples: usize) {
+        let batch = self.planner.as_ref().map_or(0, |planner| planner.batch_bytes(examples));
+        self.memory = self.memory.max(self.workspace.peak_bytes() + own + batch);
         self.workspace.release();
     }
 }

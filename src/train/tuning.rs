@@ -57,7 +57,7 @@ impl<N: Network> Run<'_, N> {
             self.afford(&mut worth, &self.config.budget)?;
             let heads = course.warm.as_ref().map_or(0, Head::bytes);
             let best: usize = course.best.layers.iter().map(TunedLayer::bytes).sum();
-            self.end_phase(heads + best + course.adapted.own_bytes());
+            self.end_phase(heads + best + course.adapted.own_bytes(), self.sizes.step);
             self.chosen(course, worth, observer);
         }
         Ok(())
@@ -205,25 +205,54 @@ impl<N: Network> Run<'_, N> {
         }
     }
 
-    /// Forward and, where the loss is a number, backward over one batch.
+    /// Forward and, where the loss is a number, backward over one batch, as many examples at once as there may be.
     pub(super) fn gradients(&self, weights: &impl Weights, wanted: &[bool], batch: &[usize]) -> Result<Learned, Error> {
+        let mut all = Learned { loss: 0.0, gradients: Vec::new(), moments: Vec::new() };
+        let seed = self.config.seed.wrapping_add(u64::from(self.counts.steps) << 32);
+        for (number, part) in batch.chunks(self.sizes.step).enumerate() {
+            let share = part.len() as f32 / batch.len() as f32;
+            self.add_gradients(weights, wanted, part, share, seed.wrapping_add(number as u64), &mut all)?;
+            if !all.loss.is_finite() {
+                all.gradients.clear();
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Adds what some examples of a batch teach, by the `share` of it that they are.
+    fn add_gradients(
+        &self,
+        weights: &impl Weights,
+        wanted: &[bool],
+        part: &[usize],
+        share: f32,
+        seed: u64,
+        all: &mut Learned,
+    ) -> Result<(), Error> {
         let (config, examples) = (self.config, self.data.train);
-        let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
-        let seed = config.seed.wrapping_add(u64::from(self.counts.steps) << 32);
-        let batch = Varied::new(examples.training_batch(batch, seed)?, labels, config, seed);
-        let mut gradients = Vec::new();
+        let labels: Vec<usize> = part.iter().map(|&index| examples.label(index)).collect();
+        let part = Varied::new(examples.training_batch(part, seed)?, labels, config, seed);
         let mut tape = Tape::new(weights, wanted, &self.workspace);
-        let norms = config.resolved_norms(self.network.layout());
-        if norms == Norms::Statistics {
+        if config.resolved_norms(self.network.layout()) == Norms::Statistics {
             tape = tape.with_batch_statistics();
         }
-        let logits = self.network.logits(&mut tape, &batch.input)?;
-        let (loss, gradient) = batch.loss(&self.workspace, logits.values(), config.smoothing);
-        let moments = tape.take_moments();
-        if loss.is_finite() {
-            tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient)))?;
+        let logits = self.network.logits(&mut tape, &part.input)?;
+        let (loss, mut gradient) = part.loss(&self.workspace, logits.values(), config.smoothing);
+        all.loss += share * loss;
+        all.moments.extend(tape.take_moments());
+        if !loss.is_finite() {
+            return Ok(());
         }
-        Ok(Learned { loss, gradients, moments })
+        if share < 1.0 {
+            gradient.iter_mut().for_each(|value| *value *= share);
+        }
+        let sums = &mut all.gradients;
+        tape.backward(&logits, gradient, &mut |id, gradient| match sums.iter_mut().find(|(of, _)| *of == id) {
+            Some((_, sum)) => sum.add(&gradient),
+            None => sums.push((id, gradient)),
+        })?;
+        Ok(())
     }
 
     /// The update of step `step` of `total`, of which the first `gated` are with gates.

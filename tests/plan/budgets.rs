@@ -42,6 +42,7 @@ fn the_heap_grows_by_what_is_planned() {
         within(Budget::layers(4)),
         Config { norms: Norms::Affine, batch: 64, ..within(Budget::layers(8)) },
         Config { select: Select::Scores, ..within(Budget::layers(2)) },
+        Config { micro_batch: Some(5), validation: 0.0, ..within(Budget::layers(4)) },
         Config { select: Select::ProbeScores, validation: 0.0, ..within(Budget::layers(4)) },
         full,
     ];
@@ -97,6 +98,21 @@ fn fewer_layers_are_active_in_less_memory() {
         last = plan.layers;
     }
     assert!(last > 10, "{last} layers in what all take");
+}
+
+#[test]
+fn a_step_is_computed_in_parts_where_memory_is_short() {
+    let _alone = alone();
+    let config = |budget| Config { norms: Norms::Frozen, validation: 0.0, epochs: 1, ..within(budget) };
+    let whole = tune(&config(Budget::layers(6))).unwrap();
+    assert_eq!(plan(&whole).at_once, 32);
+    let limit = plan(&whole).memory.total() / 2;
+    let parts = tune(&config(Budget { max_memory: Some(limit), ..Budget::layers(6) })).unwrap();
+    let plan = plan(&parts);
+    println!("{limit}: {} at once, {} counted", plan.at_once, parts.memory);
+    assert!(plan.at_once < 32 && plan.layers == 6, "{plan:?}");
+    assert!(plan.memory.total() <= limit && parts.memory <= plan.memory.total(), "{} counted, {plan:?}", parts.memory);
+    assert_eq!(parts.steps, whole.steps);
 }
 
 #[test]

@@ -119,18 +119,18 @@ impl<'a> Keeper<'a> {
         };
         let layout = run.network.layout();
         let misfit = || Error::Checkpoint { path: path.clone(), reason: "it holds what the run cannot have come to" };
-        let Course { stage, head_alone, warm, worth, adapted, total, best, pass } = course;
+        let Course { stage, head_alone, warm, worth, adapted, total, at_once, best, pass } = course;
         let adapted = Adapted::restored(run.base, layout, adapted).ok_or_else(misfit)?;
         let head = run.head_fits(adapted.delta(layout.head(), Part::Weight), adapted.delta(layout.head(), Part::Bias))
             && warm.as_ref().is_none_or(|warm| run.head_fits(Some(&warm.weight), Some(&warm.bias)));
         let layers = best.layers.iter().all(|layer| fits(layer, run))
             && worth.iter().all(|worth| worth.layer.index() < layout.len());
-        if !head || !layers || pass.epoch == 0 {
+        if !head || !layers || pass.epoch == 0 || at_once == Some(0) {
             return Err(misfit());
         }
         run.counts = counts;
         run.random = pass.random.clone();
-        Ok(Some(Course { stage, head_alone, warm, worth, adapted, total, best, pass }))
+        Ok(Some(Course { stage, head_alone, warm, worth, adapted, total, at_once, best, pass }))
     }
 }
 

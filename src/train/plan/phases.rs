@@ -2,7 +2,7 @@
 
 use super::ledger::{Ledger, highest};
 use super::outline::Outline;
-use super::planner::Planner;
+use super::planner::{Planner, Sizes};
 use super::{Memory, step};
 use crate::runtime::Network;
 use crate::train::Error;
@@ -73,15 +73,15 @@ impl<N: Network> Planner<'_, N> {
         let task = self.task(&self.layout().tapped().collect::<Vec<_>>());
         highest(self.config.threads, |ledger| {
             self.own_heads(ledger, true);
-            self.steps(ledger, &task, &self.drawn.scores, None, ALL)
+            self.steps(ledger, &task, &self.drawn.scores, self.sizes.step, None, ALL)
         })
     }
 
     /// Steps of tuning and validation, of at most `count` batches.
-    pub(super) fn tune(&self, task: &Outline<'_>, validation: usize, count: usize) -> Result<Memory, Error> {
+    pub(super) fn tune(&self, task: &Outline<'_>, sizes: Sizes, count: usize) -> Result<Memory, Error> {
         highest(self.config.threads, |ledger| {
             self.own_heads(ledger, false);
-            self.steps(ledger, task, &self.drawn.tune, Some(validation), count)
+            self.steps(ledger, task, &self.drawn.tune, sizes.step, Some(sizes.validation), count)
         })
     }
 
@@ -90,6 +90,7 @@ impl<N: Network> Planner<'_, N> {
         ledger: &Ledger,
         task: &Outline<'_>,
         epochs: &[Vec<Vec<usize>>],
+        at_once: usize,
         validation: Option<usize>,
         count: usize,
     ) -> Result<(), Error> {
@@ -101,8 +102,9 @@ impl<N: Network> Planner<'_, N> {
         }
         let each = (count / epochs.len().max(1)).max(FEW);
         let step = |batch: &Vec<usize>| {
-            let input = self.shape.batch(self.data.train, batch)?;
-            Ok::<_, Error>(step::step(ledger, &self.workspace, self.network, task, self.config.optimizer, &input)?)
+            let parts = batch.chunks(at_once.max(1)).map(|part| self.shape.batch(self.data.train, part));
+            let parts = parts.collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, Error>(step::step(ledger, &self.workspace, self.network, task, self.config.optimizer, &parts)?)
         };
         if let (Some(size), Some(first)) = (validation, epochs.first()) {
             first.iter().take(measured(first.len() * self.config.epochs)).try_for_each(step)?;

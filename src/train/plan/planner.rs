@@ -30,6 +30,8 @@ pub struct Plan {
     pub steps: usize,
     /// See `steps`.
     pub epochs: usize,
+    /// Examples of a step that are computed at once.
+    pub at_once: usize,
     /// What steps and validations take, as measured before the first step; none where nothing is tuned, and in a run
     /// that goes on from a checkpoint.
     pub pace: Option<Pace>,
@@ -49,11 +51,14 @@ pub(in crate::train) struct Sizes {
     pub(in crate::train) features: usize,
     pub(in crate::train) validation: usize,
     pub(in crate::train) probe: usize,
+    /// Of a step, whose gradients are added up.
+    pub(in crate::train) step: usize,
 }
 
 impl Sizes {
-    pub(in crate::train) fn new(config: &Config) -> Self {
-        Self { features: 32, validation: 64, probe: config.batch }
+    pub(in crate::train) fn new(config: &Config, layout: &Layout) -> Self {
+        let step = config.at_once(layout);
+        Self { features: 32, validation: 64, probe: step, step }
     }
 }
 
@@ -87,11 +92,19 @@ impl<'a, N: Network> Planner<'a, N> {
     ) -> Result<Self, Error> {
         let shape = Shape::of(data.train, train.first().copied().unwrap_or(0))?;
         let drawn = Drawn::new(shape, data.train, train, network.layout(), config, random);
-        let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config));
+        let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config, network.layout()));
         let workspace = Workspace::new(config.threads);
         let mut planner = Self { base, network, config, data, train, validation, shape, drawn, workspace, sizes };
         planner.fit_in()?;
         Ok(planner)
+    }
+
+    /// Bytes of a batch of `examples`; of sequences, which take next to nothing, none.
+    pub(in crate::train) fn batch_bytes(&self, examples: usize) -> usize {
+        match self.shape {
+            Shape::Images(shape) => size_of::<f32>() * examples * shape.iter().product::<usize>(),
+            Shape::Tokens => 0,
+        }
     }
 
     pub(super) fn layout(&self) -> &Arc<Layout> {
@@ -171,9 +184,15 @@ impl<'a, N: Network> Planner<'a, N> {
             _ => {}
         }
         if method != Method::Head {
-            let (size, memory) = fitting(sizes.validation, &|size| self.tune(&task, size, ALL))?;
-            budget.check_memory(memory, format!("{what}, in steps of {} examples,", self.config.batch))?;
-            sizes.validation = size;
+            let least = |step| self.tune(&task, Sizes { step, validation: 1, ..sizes }, ALL);
+            let (step, memory) = match self.splits() {
+                true => fitting(sizes.step, &least)?,
+                false => (sizes.step, least(sizes.step)?.total()),
+            };
+            budget.check_memory(memory, format!("{what}, {step} examples of a step at once,"))?;
+            sizes.step = step;
+            sizes.validation =
+                fitting(sizes.validation, &|validation| self.tune(&task, Sizes { validation, ..sizes }, ALL))?.0;
         }
         self.sizes = sizes;
         Ok(())
@@ -194,12 +213,13 @@ impl<'a, N: Network> Planner<'a, N> {
                 (Method::Taps, Select::Scores) => phases.push((self.scores()?, Phase::Select)),
                 _ => {}
             }
-            phases.push((self.tune(&task, self.sizes.validation, ALL)?, Phase::Tune));
+            phases.push((self.tune(&task, self.sizes, ALL)?, Phase::Tune));
         }
         let highest = phases.into_iter().max_by_key(|(memory, _)| memory.total());
         let (memory, phase) = highest.unwrap_or((Memory::default(), Phase::Head));
         let adapter_bytes = self.adapter_bytes(&task)?;
-        Ok(Plan { memory, phase, adapter_bytes, layers: layers.len(), steps: 0, epochs: 0, pace: None })
+        let (layers, at_once) = (layers.len(), self.sizes.step);
+        Ok(Plan { memory, phase, adapter_bytes, layers, steps: 0, epochs: 0, at_once, pace: None })
     }
 
     /// What the run takes with the layers that are chosen of `worth`, and those that the method has anyway.
@@ -209,12 +229,35 @@ impl<'a, N: Network> Planner<'a, N> {
         self.plan(&layers)
     }
 
-    /// Chooses of `worth` what `budget` can afford.
-    pub(in crate::train) fn choose(&self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
+    /// Whether a step may be computed some examples at a time: not where they are normalized together.
+    fn splits(&self) -> bool {
+        self.config.resolved_norms(self.layout()) != Norms::Statistics
+    }
+
+    /// Chooses of `worth` what `budget` can afford. Where memory leaves out what other limits do not, a step is computed
+    /// fewer examples at a time, as long as that affords more.
+    pub(in crate::train) fn choose(&mut self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
+        let value = |items: &[usize]| items.iter().map(|&item| f64::from(worth[item].value)).sum::<f64>();
+        let all = value(&self.affordable(worth, &Budget { max_memory: None, ..*budget })?);
+        let mut best = (self.affordable(worth, budget)?, self.sizes);
+        while self.splits() && value(&best.0) < all && self.sizes.step > 1 {
+            self.sizes.step /= 2;
+            let items = self.affordable(worth, budget)?;
+            if value(&items) > value(&best.0) {
+                best = (items, self.sizes);
+            }
+        }
+        self.sizes = best.1;
+        best.0.into_iter().for_each(|item| worth[item].chosen = true);
+        Ok(())
+    }
+
+    /// Those of `worth` that `budget` can afford with steps as they are.
+    fn affordable(&self, worth: &[Worth], budget: &Budget) -> Result<Vec<usize>, Error> {
         let values: Vec<f32> = worth.iter().map(|worth| worth.value).collect();
         let layers = |items: &[usize]| items.iter().map(|&item| worth[item].layer).collect::<Vec<_>>();
         let memory = |items: &[usize], count| match budget.max_memory {
-            Some(_) => Ok(self.tune(&self.task(&layers(items)), self.sizes.validation, count)?.total()),
+            Some(_) => Ok(self.tune(&self.task(&layers(items)), self.sizes, count)?.total()),
             None => Ok::<_, Error>(0),
         };
         let adapter = |items: &[usize]| match budget.max_adapter_bytes {
@@ -240,8 +283,7 @@ impl<'a, N: Network> Planner<'a, N> {
         while !items.is_empty() && !within(memory(&items, ALL)?, budget.max_memory) {
             items.pop();
         }
-        items.into_iter().for_each(|item| worth[item].chosen = true);
-        Ok(())
+        Ok(items)
     }
 
     fn adapter_bytes(&self, outline: &Outline<'_>) -> Result<usize, Error> {

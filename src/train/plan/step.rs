@@ -1,6 +1,7 @@
 //! What passes over one batch take.
 
 use super::Memory;
+use super::backward::LayerGrad;
 use super::ledger::{Buffer, Ledger, Use, highest};
 use super::outline::Outline;
 use super::sketch::Sketch;
@@ -33,7 +34,9 @@ pub fn plan_step(
     let workspace = Workspace::new(config.threads);
     highest(config.threads, |ledger| {
         own(ledger, &outline);
-        (0..3).try_for_each(|_| step(ledger, &workspace, network, &outline, config.optimizer, input))
+        (0..3).try_for_each(|_| {
+            step(ledger, &workspace, network, &outline, config.optimizer, std::slice::from_ref(input))
+        })
     })
 }
 
@@ -61,25 +64,29 @@ pub(super) fn states(outline: &Outline<'_>, optimizer: Optimizer) -> usize {
     BYTES * each * wanted.map(|(id, _)| outline.delta(id)).sum::<usize>()
 }
 
-/// One step of forward, backward and update.
+/// One step over the parts of a batch: forward and backward of each, and an update.
 pub(super) fn step(
     ledger: &Ledger,
     workspace: &Workspace,
     network: &impl Network,
     outline: &Outline<'_>,
     optimizer: Optimizer,
-    input: &Input,
+    parts: &[Input],
 ) -> Result<(), Error> {
-    let _gradients = {
-        hold(ledger, input);
+    let mut sums: Vec<(LayerId, LayerGrad)> = Vec::new();
+    let mut moments = Vec::new();
+    for part in parts {
+        hold(ledger, part);
         let mut tape = Sketch::tape(outline, ledger, workspace);
-        let logits = network.logits(&mut tape, input)?;
+        let logits = network.logits(&mut tape, part)?;
         let gradient = ledger.take(logits.data.rows, logits.data.cols);
-        let moments = tape.take_moments();
-        let mut gradients = Vec::new();
-        tape.backward(&logits, gradient, &mut |_, gradient| gradients.push(gradient));
-        (gradients, moments)
-    };
+        moments.extend(tape.take_moments());
+        tape.backward(&logits, gradient, &mut |id, gradient| {
+            if !sums.iter().any(|(of, _)| *of == id) {
+                sums.push((id, gradient));
+            }
+        });
+    }
     ledger.own(|own| own.states = states(outline, optimizer));
     Ok(())
 }
