@@ -34,8 +34,8 @@ METHODS = [
     ("taps-4", ["--max-active-layers", "4"], "taps-8"),
     ("last-k", ["--method", "last-k"], "taps-8"),
     ("random-k", ["--method", "random-k"], "taps-8"),
-    ("taps-lambda-0.1", ["--lambda", "0.1"], "taps-8"),
-    ("taps-lambda-1", ["--lambda", "1"], "taps-8"),
+    ("taps-lambda-0.1", ["--max-active-layers", "all", "--lambda", "0.1"], "taps-8"),
+    ("taps-lambda-1", ["--max-active-layers", "all", "--lambda", "1"], "taps-8"),
     ("full", ["--method", "full"], "full"),
     ("taps-40%", [], "taps-8"),
 ]

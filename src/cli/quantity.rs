@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+/// A limit that may be lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit(pub(super) Option<usize>);
+
+/// A limit: a number, or `all` for none.
+pub(super) fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "all" => Ok(Limit(None)),
+        _ => text.parse().map(|limit| Limit(Some(limit))).map_err(|_| "a number, or all".to_owned()),
+    }
+}
+
 /// Bytes: a number, or one with k, M or G for powers of 1000.
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
     let unit = |letter: char| match letter {
@@ -50,6 +62,12 @@ mod tests {
         for wrong in ["", "k", "-1", "1e3", "12 k", "12kB", "inf", "nan", "1m"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_limit_may_be_lifted() {
+        assert_eq!([limit("3"), limit("all")], [Ok(Limit(Some(3))), Ok(Limit(None))]);
+        assert!(limit("-1").is_err() && limit("any").is_err());
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
-    let config = args.tune.config(&args.base.base, mode.threads)?;
+    let config = args.tune.capped(args.tune.config(&args.base.base, mode.threads)?);
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {

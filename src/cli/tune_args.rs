@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::quantity::Limit;
 use super::{Error, quantity, rank};
 use crate::format::Encoding;
 use crate::train::{Budget, Config, Method, Norms, Optimizer, Patch, Select};
+
+/// Active layers where nothing else limits them.
+const LAYERS: usize = 8;
 
 /// What a task may change, and how it is tuned.
 #[derive(Args)]
@@ -21,9 +25,9 @@ pub(super) struct TuneArgs {
     /// Keep the base's head, whose classes the data must have
     #[arg(long)]
     no_head: bool,
-    /// Hard cap on layers with a delta [default: none]
-    #[arg(long, value_name = "K")]
-    max_active_layers: Option<usize>,
+    /// Hard cap on layers with a delta, or `all` [default: 8 for `train` where nothing else limits the layers]
+    #[arg(long, value_name = "K", value_parser = quantity::limit)]
+    max_active_layers: Option<Limit>,
     /// Bytes that deltas of layers may take in f32; layers that do not fit are passed over [default: any]
     #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
     max_layer_bytes: Option<usize>,
@@ -197,7 +201,7 @@ impl TuneArgs {
             own_head: !self.no_head,
             optimizer: self.momentum.map_or(default.optimizer, |momentum| Optimizer::Sgd { momentum }),
             budget: Budget {
-                max_active_layers: self.max_active_layers,
+                max_active_layers: self.max_active_layers.and_then(|limit| limit.0),
                 max_layer_bytes: self.max_layer_bytes,
                 max_adapter_bytes: self.max_adapter_bytes,
                 max_memory: self.max_memory,
@@ -222,6 +226,14 @@ impl TuneArgs {
             threads,
             ..default
         })
+    }
+
+    /// The same settings; where nothing limits the layers, and they are not named, with a cap that suits most tasks.
+    pub(super) fn capped(&self, config: Config) -> Config {
+        let free = self.max_active_layers.is_none() && !config.budget.limits_layers();
+        let cap = free && config.method == Method::Taps && !matches!(config.select, Select::Given(_));
+        let max_active_layers = if cap { Some(LAYERS) } else { config.budget.max_active_layers };
+        Config { budget: Budget { max_active_layers, ..config.budget }, ..config }
     }
 
     /// How the weights of active layers are stored.

@@ -174,8 +174,11 @@ impl<N: Network> Run<'_, N> {
             course.pass.learned += batch.len();
         }
         if course.stage == Stage::Tune {
-            let least = if self.config.has_candidates() { self.config.budget.max_active_layers } else { None };
-            let freed = adapted.free_closed(least.unwrap_or(0));
+            // Without limits a closed gate may open again, as in the paper.
+            let freed = match self.config.has_candidates() {
+                true => adapted.free_closed(self.config.budget.max_active_layers.unwrap_or(0)),
+                false => Vec::new(),
+            };
             if !freed.is_empty() {
                 observer.event(&Event::Freed { layers: &freed, left: adapted.active().count() });
             }
