@@ -129,6 +129,22 @@ fn a_ranking_serves_later_runs() {
 }
 
 #[test]
+fn without_a_word_on_layers_there_is_a_cap() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.taps");
+    let active = |more: &[&str]| {
+        let mut args =
+            vec!["train", "--base", BASE, "--data", DIGITS, "--task", "digits", "--out", out.to_str().unwrap()];
+        args.extend(["--json", "--threads", "1", "--epochs", "1", "--validation", "0"]);
+        args.extend(more);
+        json(&args)["active_layers"].as_array().unwrap().len()
+    };
+    assert_eq!(active(&[]), 8);
+    assert_eq!(active(&["--max-active-layers", "all", "--lambda", "0"]), 25);
+    assert!(active(&["--max-layer-bytes", "20k"]) < 8);
+}
+
+#[test]
 fn budgets_are_kept_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("x.taps");

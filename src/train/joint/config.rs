@@ -79,6 +79,7 @@ impl JointConfig {
             ),
         ];
         let apart = own || tune.budget.max_adapter_bytes.is_none();
+        let unhurried = own || (tune.budget.max_time.is_none() && tune.budget.max_steps.is_none());
         let mut checks = checks.into_iter().chain([
             (
                 "memory",
@@ -86,6 +87,7 @@ impl JointConfig {
                 "limited".to_owned(),
                 "without limit where tasks train together",
             ),
+            ("time or steps", unhurried, "limited".to_owned(), "without limit, but for form shared"),
             ("adapter size", apart, "limited".to_owned(), "without limit, but for form shared"),
         ]);
         match checks.find(|check| !check.1) {
