@@ -96,9 +96,8 @@ impl<N: Network> Planner<'_, N> {
     ) -> Result<(), Error> {
         let deltas = step::own(ledger, task);
         if validation.is_some() {
-            ledger.own(|own| {
-                own.best = if epochs.is_empty() { own.best } else { own.best.max(deltas) };
-            });
+            let best = self.best(task, deltas);
+            ledger.own(|own| own.best = if epochs.is_empty() { own.best } else { own.best.max(best) });
         }
         let each = (count / epochs.len().max(1)).max(FEW);
         let step = |batch: &Vec<usize>| {
@@ -120,6 +119,18 @@ impl<N: Network> Planner<'_, N> {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of the best epoch of `task`, with `deltas` bytes of deltas: candidates come before any epoch is kept, and of
+    /// them no more than the largest go on.
+    fn best(&self, task: &Outline<'_>, deltas: usize) -> usize {
+        let (true, Some(cap)) = (self.config.has_candidates(), self.config.budget.max_active_layers) else {
+            return deltas;
+        };
+        let candidates = task.layout.tapped().filter(|id| task.own[id.index()]);
+        let mut bytes: Vec<usize> = candidates.map(|id| size_of::<f32>() * task.delta(id)).collect();
+        bytes.sort_unstable_by(|a, b| b.cmp(a));
+        deltas - bytes.iter().skip(cap).sum::<usize>()
     }
 
     /// Validation on examples in batches of `size` of similar length.
