@@ -24,6 +24,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use taps::train::{Budget, Config, Method};
 
 use common::activity::{ACTIVITIES, BASE, DATA, OWN, SHIFT, split};
@@ -44,8 +46,8 @@ fn main() -> Result<()> {
         train.extend(first);
         held.extend(last);
     }
-    let signals = raw.normalized(&train);
-    let subset = |chosen: &[usize]| Subset { signals: &signals, chosen: chosen.to_vec(), shift: SHIFT };
+    let signals = Arc::new(raw.normalized(&train));
+    let subset = |chosen: &[usize]| Subset { signals: signals.clone(), chosen: chosen.to_vec(), shift: SHIFT };
     let base = BASE.train(&subset(&train))?;
 
     // All windows are trained on: nothing is held out, and the last epoch is kept. Layers are tuned under the base's

@@ -21,6 +21,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use taps::train::{Budget, Config, Method};
 
 use common::spoken::{BASE, DATA, DIGITS, OWN, SHIFT, SPEAKERS, Split};
@@ -41,8 +43,8 @@ fn main() -> Result<()> {
     ]);
     for (new, name) in SPEAKERS.iter().enumerate() {
         let split = Split::new(&raw.labels, &speakers, new);
-        let signals = raw.normalized(&split.train);
-        let subset = |chosen: &[usize]| Subset { signals: &signals, chosen: chosen.to_vec(), shift: SHIFT };
+        let signals = Arc::new(raw.normalized(&split.train));
+        let subset = |chosen: &[usize]| Subset { signals: signals.clone(), chosen: chosen.to_vec(), shift: SHIFT };
         let base = BASE.train(&subset(&split.train))?;
         let rounds = match flags.iter().any(|flag| flag == "--validate") {
             true => (0..OWN).map(|fold| split.fold(fold).map(|chosen| subset(&chosen))).collect(),

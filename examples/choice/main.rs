@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `SET` is `banking77`, `clothing96`, `activity`, `spoken-digits`, `digits` or `python-docs`, which has to be made first
-//! by `python3 benches/methods/python_docs.py target/python-docs`. `--each` takes that many texts of each class to learn from. A set is one task or several, whose test examples count together.
+//! by `python3 benches/methods/python_docs.py target/python-docs`. `--each` takes that many texts of each class to learn from,
+//! and `--only NAME --rate RATE` runs one method. A set is one task or several, whose test examples count together.
 //! - Each method has the learning rate that does best on the validation examples with the first seed, of those that
 //!   the set states: `full` one, and all others the one that suits `probe` with 6 layers. Test examples are looked at once
 //!   for each run, after it. `activity` and `spoken-digits` state one rate each, found as their examples say.
@@ -109,28 +110,37 @@ fn best(set: &Set, name: &str, config: &Config, rates: &[f32], threads: usize) -
     best.ok_or_else(|| "no rate".into())
 }
 
+/// The word after a flag.
+fn word<'a>(arguments: &'a [String], flag: &str) -> Option<&'a String> {
+    arguments.iter().position(|word| word == flag).and_then(|at| arguments.get(at + 1))
+}
+
 /// The number after a flag.
 fn number(arguments: &[String], flag: &str, default: u64) -> Result<u64> {
-    match arguments.iter().position(|word| word == flag) {
-        Some(at) => Ok(arguments.get(at + 1).ok_or(format!("{flag} needs a number"))?.parse()?),
-        None => Ok(default),
-    }
+    word(arguments, flag).map_or(Ok(default), |word| Ok(word.parse()?))
 }
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let name = arguments.first().ok_or("which set?")?;
     let (seeds, threads) = (number(&arguments, "--seeds", 3)?, number(&arguments, "--threads", 1)? as usize);
-    let minilm = arguments.iter().position(|word| word == "--minilm").and_then(|at| arguments.get(at + 1));
+    let minilm = word(&arguments, "--minilm");
     let each = number(&arguments, "--each", u64::MAX)? as usize;
     let set = Set::open(name, minilm.map_or("minilm", String::as_str), each)?;
     let (mut found, mut layers_rate) = (Vec::new(), None);
     let suits = |name: &str| name == "probe, 6 layers";
     let mut methods = methods();
     methods.sort_by_key(|(name, _)| !suits(name));
+    let given: Option<f32> = word(&arguments, "--rate").map(|rate| rate.parse()).transpose()?;
+    if let Some(only) = word(&arguments, "--only") {
+        methods.retain(|(name, _)| name == only && given.is_some());
+    }
+    if methods.is_empty() {
+        return Err("--only needs the name of a method, and --rate".into());
+    }
     for (name, config) in &methods {
-        let (rate, first) = match (config.method, layers_rate) {
-            (Method::Full, _) => best(&set, name, config, set.full_rates, threads)?,
+        let (rate, first) = match (config.method, given.or(layers_rate)) {
+            (Method::Full, _) if given.is_none() => best(&set, name, config, set.full_rates, threads)?,
             (_, None) => best(&set, name, config, set.rates, threads)?,
             (_, Some(rate)) => (rate, run(&set, name, config, rate, 0, threads)?),
         };

@@ -1,5 +1,7 @@
 //! The sets of tasks.
 
+use std::sync::Arc;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -170,16 +172,15 @@ fn activities() -> Result<Vec<Case>> {
         let windows = windows(subject);
         train.extend_from_slice(activity::split(&windows, &watches, windows.len() * 4 / 5).0);
     }
-    let signals = raw.normalized(&train);
-    let subset = |chosen: &[usize]| Subset { signals: &signals, chosen: chosen.to_vec(), shift: activity::SHIFT };
+    let signals = Arc::new(raw.normalized(&train));
+    let subset =
+        |chosen: &[usize]| Subset { signals: signals.clone(), chosen: chosen.to_vec(), shift: activity::SHIFT };
     let trained = activity::BASE.train(&subset(&train))?;
     let case = |subject: usize| {
         let windows = windows(subject);
         let (own, rest) = activity::split(&windows, &watches, activity::OWN);
-        let owned =
-            |chosen: &[usize]| Owned { signals: signals.clone(), chosen: chosen.to_vec(), shift: activity::SHIFT };
         let (base, model) = (trained.base().clone(), Model::open(trained.base())?);
-        Ok(Case { base, model, train: Box::new(owned(own)), validation: None, test: Box::new(owned(rest)) })
+        Ok(Case { base, model, train: Box::new(subset(own)), validation: None, test: Box::new(subset(rest)) })
     };
     (14..=18).map(case).collect()
 }
@@ -191,18 +192,17 @@ fn speakers() -> Result<Vec<Case>> {
     let speakers = recorded.numbers("speaker")?;
     let case = |new: usize| {
         let split = spoken::Split::new(&raw.labels, &speakers, new);
-        let signals = raw.normalized(&split.train);
-        let train = Subset { signals: &signals, chosen: split.train.clone(), shift: spoken::SHIFT };
-        let trained = spoken::BASE.train(&train)?;
-        let owned =
-            |chosen: &[usize]| Owned { signals: signals.clone(), chosen: chosen.to_vec(), shift: spoken::SHIFT };
+        let signals = Arc::new(raw.normalized(&split.train));
+        let subset =
+            |chosen: &[usize]| Subset { signals: signals.clone(), chosen: chosen.to_vec(), shift: spoken::SHIFT };
+        let trained = spoken::BASE.train(&subset(&split.train))?;
         let (base, model) = (trained.base().clone(), Model::open(trained.base())?);
         Ok(Case {
             base,
             model,
-            train: Box::new(owned(&split.own)),
+            train: Box::new(subset(&split.own)),
             validation: None,
-            test: Box::new(owned(&split.rest)),
+            test: Box::new(subset(&split.rest)),
         })
     };
     (0..spoken::SPEAKERS.len()).map(case).collect()
@@ -252,40 +252,5 @@ impl<E: Examples> Examples for Part<E> {
 
     fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
         self.all.batch(&self.of(indices))
-    }
-}
-
-/// A [`Subset`] with signals of its own.
-struct Owned {
-    signals: crate::common::Signals,
-    chosen: Vec<usize>,
-    shift: [usize; 2],
-}
-
-impl Owned {
-    fn subset(&self) -> Subset<'_> {
-        Subset { signals: &self.signals, chosen: self.chosen.clone(), shift: self.shift }
-    }
-}
-
-impl Examples for Owned {
-    fn len(&self) -> usize {
-        self.chosen.len()
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.signals.classes
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.signals.labels[self.chosen[index]]
-    }
-
-    fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
-        self.subset().batch(indices)
-    }
-
-    fn training_batch(&self, indices: &[usize], seed: u64) -> std::result::Result<Input, runtime::Error> {
-        self.subset().training_batch(indices, seed)
     }
 }

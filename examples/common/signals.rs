@@ -1,6 +1,7 @@
 //! Labelled signals in memory.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -102,16 +103,16 @@ impl Signals {
 }
 
 /// Some of the signals, as examples.
-pub struct Subset<'a> {
+pub struct Subset {
     /// All of them.
-    pub signals: &'a Signals,
+    pub signals: Arc<Signals>,
     /// Which these are.
     pub chosen: Vec<usize>,
     /// By how many channels and steps a signal moves at most in a training step, each way.
     pub shift: [usize; 2],
 }
 
-impl Subset<'_> {
+impl Subset {
     /// Signals `indices` of these, each moved by what `by` says, its edges drawn out to where nothing moved to.
     fn input(&self, indices: &[usize], mut by: impl FnMut() -> [isize; 2]) -> Input {
         let [channels, steps] = self.signals.shape;
@@ -129,7 +130,7 @@ impl Subset<'_> {
     }
 }
 
-impl Examples for Subset<'_> {
+impl Examples for Subset {
     fn len(&self) -> usize {
         self.chosen.len()
     }

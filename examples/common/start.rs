@@ -34,7 +34,7 @@ impl Start {
     /// is kept.
     pub fn train(&self, examples: &Subset) -> Result<Runtime<Model>> {
         let (random, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
-        self.write(examples.signals, random.path())?;
+        self.write(&examples.signals, random.path())?;
         let base = Base::open(random.path())?;
         let model = Model::open(&base)?;
         let config = Config {

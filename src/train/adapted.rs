@@ -188,17 +188,10 @@ impl Adapted {
         }
     }
 
-    /// Updates deltas, scores and head from the accumulated gradients. Where the norm of the gradients is no number,
-    /// they are dropped and nothing changes; returns whether it is one.
-    #[must_use]
-    pub fn update(&mut self, workspace: &Workspace, step: Step) -> bool {
-        self.follow_gradients(workspace, step)
-    }
-
     /// As [`Adapted::update`], with deltas of the weights `ground` in place of the base's from now on.
     #[must_use]
     pub fn update_over(&mut self, workspace: &Workspace, step: Step, ground: &impl Weights) -> bool {
-        let followed = self.follow_gradients(workspace, step);
+        let followed = self.update(workspace, step);
         let layers = self.own.iter_mut().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_mut()?)));
         for (id, own) in layers.filter(|(_, own)| followed && own.is_open()) {
             own.weight.merge(workspace, ground.param(id, Part::Weight));
@@ -226,7 +219,10 @@ impl Adapted {
         self.own.iter().flatten().map(OwnLayer::bytes).sum()
     }
 
-    fn follow_gradients(&mut self, workspace: &Workspace, step: Step) -> bool {
+    /// Updates deltas, scores and head from the accumulated gradients. Where the norm of the gradients is no number,
+    /// they are dropped and nothing changes; returns whether it is one.
+    #[must_use]
+    pub fn update(&mut self, workspace: &Workspace, step: Step) -> bool {
         let open = |own: &&OwnLayer| own.is_open();
         let norm = self.own.iter().flatten().filter(open).map(OwnLayer::squared_gradient).sum::<f32>().sqrt();
         if !norm.is_finite() {

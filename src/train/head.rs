@@ -32,7 +32,8 @@ pub(super) struct Features {
 }
 
 impl Features {
-    /// Computes the features of the examples `indices`, in that order and `batch` at once; `progress` says whether to go on.
+    /// Computes the features of the examples `indices`, in that order and `batch` at once; `progress` says whether to
+    /// go on.
     pub(super) fn compute(
         network: &impl Network,
         weights: &impl Weights,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adapted::Adapted;
 use super::error::Error;
+use super::gate::Gate;
 use super::tape::Tape;
 use crate::kernels::{Workspace, cross_entropy};
 use crate::runtime::{Examples, LayerId, Layout, Network};
@@ -101,18 +102,16 @@ pub(super) fn given(network: &impl Network, names: &[String]) -> Result<Vec<Wort
 
 /// Scores of candidates as worth, which is above zero for those that were not freed.
 pub(super) fn candidates(network: &impl Network, adapted: &Adapted) -> Vec<Worth> {
-    let value = |layer| {
-        let gate = adapted.gated().find(|&(id, _)| id == layer);
-        gate.map_or(0.0, |(_, gate)| gate.score().max(f32::MIN_POSITIVE))
-    };
-    network.layout().tapped().map(|layer| Worth { layer, value: value(layer), chosen: false }).collect()
+    by_gate(network, adapted, |gate| gate.score().max(f32::MIN_POSITIVE))
 }
 
-/// Scores of a trained set of gates as worth; a closed or freed one is worth nothing.
+/// Scores of a trained set of gates as worth; a closed one is worth nothing.
 pub(super) fn scores(network: &impl Network, adapted: &Adapted) -> Vec<Worth> {
-    let value = |layer| {
-        let gate = adapted.gated().find(|&(id, _)| id == layer);
-        gate.filter(|(_, gate)| gate.is_open()).map_or(0.0, |(_, gate)| gate.score())
-    };
-    network.layout().tapped().map(|layer| Worth { layer, value: value(layer), chosen: false }).collect()
+    by_gate(network, adapted, |gate| if gate.is_open() { gate.score() } else { 0.0 })
+}
+
+/// What each gate says that its layer is worth; a layer without one is worth nothing.
+fn by_gate(network: &impl Network, adapted: &Adapted, value: impl Fn(&Gate) -> f32) -> Vec<Worth> {
+    let of = |layer| adapted.gated().find(|&(id, _)| id == layer).map_or(0.0, |(_, gate)| value(gate));
+    network.layout().tapped().map(|layer| Worth { layer, value: of(layer), chosen: false }).collect()
 }

@@ -26,9 +26,9 @@ pub struct Plan {
     pub adapter_bytes: usize,
     /// Layers that may be active, or candidates for them.
     pub layers: usize,
-    /// Steps of tuning, and the epochs they are, as far as a budget lets there be.
+    /// Steps of tuning, as many as a budget lets there be.
     pub steps: usize,
-    /// See `steps`.
+    /// Epochs that these steps are, the last one perhaps cut short.
     pub epochs: usize,
     /// Examples of a step that are computed at once.
     pub at_once: usize,
