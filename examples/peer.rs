@@ -33,7 +33,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use taps::base::Base;
-use taps::kernels::{Segments, Workspace, cross_entropy};
+use taps::kernels::{Precision, Segments, Workspace, cross_entropy};
 use taps::models::Model;
 use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Part, Runtime, Tokens, Weights};
 use taps::train::{Adapted, Optimizer, Step, Tape};
@@ -176,6 +176,7 @@ impl Opened {
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
         let step = Step {
             optimizer: Optimizer::AdamW,
+            states: Precision::F32,
             rate: 1e-4,
             head_rate: 1e-4,
             score_rate: 0.0,

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use taps::base::Base;
-use taps::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace, cross_entropy, linear};
+use taps::kernels::{
+    Grid, Heads, Interpolation, Precision, Segments, Tensor, Window, Workspace, cross_entropy, linear,
+};
 use taps::models::Model;
 use taps::runtime::{
     BatchNorm, Error as RuntimeError, Input, LayerId, LayerKind, Layout, Network, Ops, Tokens, Weights,
@@ -108,6 +110,7 @@ fn step(
     let (optimizer, rate) = (Optimizer::AdamW, 1e-4);
     let step = Step {
         optimizer,
+        states: Precision::F32,
         rate,
         head_rate: rate,
         score_rate: 0.0,

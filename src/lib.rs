@@ -24,6 +24,7 @@
 //! | [`runtime`] | tasks, the switch, the forward pass | `format`, `base`, `kernels` |
 //! | [`train`] | TAPS fine-tuning | `runtime` and above |
 //! | [`models`] | networks: BERT, ViT, ResNet, DenseNet, MobileNetV2 | `runtime` and above |
+//! | [`convert`] | adapters stored anew, and made from other files | `train` and above |
 //! | [`data`] | labelled texts and images | `runtime` and above |
 //! | [`cli`] | the `taps` command | all |
 //!
@@ -58,6 +59,9 @@ pub mod train;
 
 #[cfg(feature = "runtime")]
 pub mod models;
+
+#[cfg(feature = "train")]
+pub mod convert;
 
 #[cfg(feature = "data")]
 pub mod data;

@@ -9,7 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::digits::{digits, open};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use taps::format::{Adapter, Encoding};
+use taps::kernels::Precision;
 use taps::runtime::{self, Images, Input};
 use taps::train::{
     Budget, Checkpoint, Control, Error, Event, Method, Norms, Observer, Optimizer, Quiet, Select, Tuned,
@@ -93,6 +96,8 @@ fn a_run_that_stops_at_every_step_comes_to_the_same_bytes() {
     let settings = [
         ("probe", small()),
         ("candidates", Config { select: Select::ProbeScores, gated_share: 0.5, ..small() }),
+        ("bf16 states", Config { states: Precision::Bf16, ..small() }),
+        ("int8 states", Config { states: Precision::Int8, method: Method::Full, ..small() }),
         ("parts", Config { select: Select::Last, micro_batch: Some(5), ..small() }),
         ("scores", Config { select: Select::Scores, ..small() }),
         ("gates", gated()),
@@ -155,6 +160,46 @@ fn a_checkpoint_of_another_run_is_refused_and_kept() {
     checkpoint.remove().unwrap();
     let threads = Config { threads: 2, ..small() };
     assert!(!checkpoint.fine_tune(&base, &model, &digits(COUNT), &threads, &mut Quiet).unwrap().stopped);
+}
+
+/// What a checkpoint ends with is a checksum of all before it: one who forges a state can make that hold.
+#[test]
+fn a_forged_checkpoint_is_refused_or_goes_on() {
+    const FORGED: u64 = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("x.checkpoint");
+    let config = Config { select: Select::Scores, states: Precision::Int8, patience: Some(1), ..small() };
+    let (mut refused, mut went_on) = (0, 0);
+    for steps in [4, 8] {
+        checkpoint_after(&at, &config, steps);
+        let genuine = std::fs::read(&at).unwrap();
+        for seed in 0..FORGED {
+            let random = &mut ChaCha8Rng::seed_from_u64(seed);
+            let mut forged = genuine[..genuine.len() - 32].to_vec();
+            // Most of a state are numbers that may be any; where its parts are counted is at its ends.
+            let (length, end) = (forged.len(), random.random_range(1..=forged.len()).min(400));
+            for _ in 0..random.random_range(1..4) {
+                let place = random.random_range(0..end);
+                let place = if seed % 2 == 0 { length - 1 - place } else { 10 + place };
+                forged[place.min(length - 1)] = random.random();
+            }
+            let checksum = blake3::hash(&forged);
+            forged.extend(checksum.as_bytes());
+            std::fs::write(&at, &forged).unwrap();
+            match resumed(&at, &config, &mut Quiet) {
+                Ok(_) => went_on += 1,
+                Err(Error::Checkpoint { .. } | Error::OtherCheckpoint { .. } | Error::Diverged { .. }) => refused += 1,
+                Err(error) => panic!("seed {seed}: {error}"),
+            }
+        }
+    }
+    println!("{refused} refused, {went_on} went on");
+    assert!(refused > 100 && went_on > 100, "{refused} {went_on}");
+}
+
+fn checkpoint_after(at: &Path, config: &Config, steps: u32) {
+    let _ = std::fs::remove_file(at);
+    assert!(resumed(at, config, &mut Watch::stopping_after(steps)).unwrap().stopped);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{Golden, folder};
 use taps::base::Base;
-use taps::kernels::{Tensor, Workspace, cross_entropy};
+use taps::kernels::{Precision, Tensor, Workspace, cross_entropy};
 use taps::runtime::{Error, Images, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Part};
 use taps::train::{Adapted, Gate, Optimizer, Step, Tape};
 
@@ -125,6 +125,7 @@ fn follow(run: &Run) {
 
 const SGD: Step = Step {
     optimizer: Optimizer::Sgd { momentum: 0.9 },
+    states: Precision::F32,
     rate: 0.2,
     head_rate: 0.2,
     score_rate: 0.1,
@@ -144,6 +145,7 @@ fn momentum_equals_pytorch() {
 fn adamw_equals_pytorch() {
     let step = Step {
         optimizer: Optimizer::AdamW,
+        states: Precision::F32,
         rate: 0.02,
         head_rate: 0.02,
         score_rate: 0.02,

@@ -2,7 +2,7 @@
 
 use plotters::drawing::DrawingAreaErrorKind;
 
-use crate::{base, data, models, runtime, train};
+use crate::{base, convert, data, models, runtime, train};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,8 @@ pub(super) enum Error {
     Runtime(#[from] runtime::Error),
     #[error(transparent)]
     Train(#[from] train::Error),
+    #[error(transparent)]
+    Convert(#[from] convert::Error),
     #[error(transparent)]
     Data(#[from] data::Error),
 }

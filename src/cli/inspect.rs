@@ -76,9 +76,9 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
             Role::Replacement => "replaced",
             _ => "other",
         };
-        let encoding = format!("{:?}", entry.encoding).to_lowercase();
+        let encoding = entry.encoding.to_string();
         let shown = change.map_or("-".to_owned(), |share| percent(share.into()));
-        mode.say(format_args!("{:>10}  {role:<8} {encoding:<6} {shown:>8}  {}", entry.payload.len(), entry.name));
+        mode.say(format_args!("{:>10}  {role:<8} {encoding:<7} {shown:>8}  {}", entry.payload.len(), entry.name));
         entries.push(json!({
             "tensor": entry.name,
             "role": role,

@@ -4,6 +4,7 @@
 //! nothing else; progress goes to stderr.
 
 mod change;
+mod convert;
 mod demo;
 mod digits;
 mod error;
@@ -17,6 +18,7 @@ mod predict;
 mod progress;
 mod quantity;
 mod rank;
+mod recode;
 mod record;
 mod report;
 mod session;
@@ -64,6 +66,18 @@ enum Command {
     Inspect(inspect::Args),
     /// Draw the tasks and runs of a folder as one page: layers by task, accuracy against parameters, losses
     Report(report::Args),
+    /// Store an adapter anew in fewer bytes
+    Recode(Box<recode::Args>),
+    /// Make an adapter of a fine-tuned checkpoint: of the layers that matter most
+    Diff(Box<convert::DiffArgs>),
+    /// Make a plain checkpoint of a base and an adapter
+    Merge(convert::MergeArgs),
+    /// Make an adapter of a LoRA that PEFT wrote
+    ImportLora(convert::LoraArgs),
+    /// Scale an adapter's deltas by depth
+    Scale(convert::ScaleArgs),
+    /// Make one adapter of several
+    Combine(convert::CombineArgs),
     /// Check an adapter file, and that it belongs to a base
     Verify(verify::Args),
 }
@@ -112,6 +126,12 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args, mode),
         Command::Inspect(args) => inspect::run(&args, mode),
         Command::Report(args) => report::run(&args, mode),
+        Command::Recode(args) => recode::run(&args, mode),
+        Command::Diff(args) => convert::diff(&args, mode),
+        Command::Merge(args) => convert::merge(&args, mode),
+        Command::ImportLora(args) => convert::import_lora(&args, mode),
+        Command::Scale(args) => convert::scale(&args, mode),
+        Command::Combine(args) => convert::combine(&args, mode),
         Command::Verify(args) => verify::run(&args, mode),
     };
     match done {

@@ -83,7 +83,7 @@ impl Observer for Progress {
             Event::Resumed { epoch: 0, steps, .. } => {
                 self.line(format!("going on after {steps} steps of choosing layers"))
             }
-            Event::Resumed { epoch, of, steps } => {
+            Event::Resumed { epoch, of, steps, .. } => {
                 self.line(format!("going on in epoch {epoch}/{of}, after {steps} steps"));
             }
             Event::Step { .. } => self.bar.inc(1),

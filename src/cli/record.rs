@@ -52,12 +52,15 @@ pub(super) struct Record {
     /// Added by `taps eval --record`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) test_accuracy: Option<f64>,
-    /// Wall-clock time of the whole run.
+    /// Wall-clock time of the whole run, up to the last checkpoint in processes that were killed.
     #[serde(default)]
     pub(super) seconds: Option<f64>,
     /// What the run was reckoned to take, and what it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) plan: Option<Planned>,
+    /// Steps before the run went on from a checkpoint for the last time, which is where the curves begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resumed_after: Option<u64>,
     #[serde(default)]
     pub(super) curves: Curves,
 }
@@ -137,7 +140,7 @@ impl Record {
         active: &[&str],
         config: &Config,
         tuned: &Tuned,
-        (curves, seconds): (Curves, f64),
+        course: Recorded,
     ) -> Self {
         let known = Self::of_adapter(adapter);
         Self {
@@ -152,9 +155,10 @@ impl Record {
             active_layers: active.iter().map(|&name| name.to_owned()).collect(),
             validation_accuracy: accuracy(&tuned.validation),
             head_alone_accuracy: accuracy(&tuned.head_alone),
-            seconds: Some(seconds),
+            seconds: Some(course.seconds),
+            resumed_after: course.resumed_after,
             plan: tuned.plan.as_ref().map(|plan| Planned::new(plan, tuned.memory)),
-            curves,
+            curves: course.curves,
             ..known
         }
     }
@@ -226,42 +230,53 @@ fn accuracy(score: &Score) -> Option<f64> {
     (score.examples > 0).then(|| score.accuracy())
 }
 
+/// How a run went.
+#[derive(Default)]
+pub(super) struct Recorded {
+    curves: Curves,
+    seconds: f64,
+    resumed_after: Option<u64>,
+}
+
 /// Shows a run's progress and keeps its curves.
 pub(super) struct Recorder {
     shown: Progress,
     phase: Phase,
     /// Passes that fitted the head to tune from, which come before those of the head alone.
     warm: usize,
-    curves: Curves,
+    course: Recorded,
     started: Instant,
 }
 
 impl Recorder {
     pub(super) fn new(shown: Progress, config: &Config) -> Self {
         let warm = config.warm_epochs;
-        Self { shown, phase: Phase::Head, warm, curves: Curves::default(), started: Instant::now() }
+        Self { shown, phase: Phase::Head, warm, course: Recorded::default(), started: Instant::now() }
     }
 
-    /// The curves, and the seconds since the start.
-    pub(super) fn finish(self) -> (Curves, f64) {
-        (self.curves, self.started.elapsed().as_secs_f64())
+    pub(super) fn finish(self) -> Recorded {
+        Recorded { seconds: self.course.seconds + self.started.elapsed().as_secs_f64(), ..self.course }
     }
 }
 
 impl Observer for Recorder {
     fn event(&mut self, event: &Event<'_>) {
+        let Recorded { curves, seconds, resumed_after } = &mut self.course;
         match event {
             Event::Begin { phase, .. } => self.phase = *phase,
+            Event::Resumed { steps, elapsed, .. } => {
+                (*seconds, *resumed_after) = (elapsed.as_secs_f64(), Some(u64::from(*steps)));
+            }
             Event::Step { loss } if !loss.is_finite() => {}
             Event::Step { loss } => match self.phase {
                 Phase::Head if self.warm > 0 => self.warm -= 1,
-                Phase::Head => self.curves.head.push(*loss),
-                Phase::Select => self.curves.select.push(*loss),
-                Phase::Tune | Phase::Joint => self.curves.tune.push(*loss),
+                Phase::Head => curves.head.push(*loss),
+                Phase::Select => curves.select.push(*loss),
+                Phase::Tune | Phase::Joint => curves.tune.push(*loss),
             },
-            Event::Epoch { epoch, loss, validation, active, .. } => self.curves.epochs.push(Epoch {
+            Event::Epoch { epoch, loss, validation, active, .. } => curves.epochs.push(Epoch {
                 epoch: *epoch as u64,
-                step: self.curves.tune.len() as u64,
+                step: curves.tune.len() as u64,
                 loss: (*epoch > 0).then_some(*loss),
                 validation_accuracy: accuracy(validation),
                 validation_loss: accuracy(validation).map(|_| validation.loss).filter(|loss| loss.is_finite()),

@@ -99,7 +99,11 @@ fn page(args: &Args, folder: &Folder, model: Option<&Model>) -> Result<Page, Err
     }
     let mut charts = Vec::new();
     for run in &folder.runs {
-        charts.extend(curves(&run.record)?.map(|svg| (run.file.clone(), svg)));
+        let title = match run.record.resumed_after {
+            Some(steps) => format!("{}, resumed after {steps} steps", run.file),
+            None => run.file.clone(),
+        };
+        charts.extend(curves(&run.record)?.map(|svg| (title, svg)));
     }
     if !charts.is_empty() {
         let note =

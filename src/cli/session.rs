@@ -28,6 +28,11 @@ pub(super) struct BaseArgs {
 }
 
 impl BaseArgs {
+    /// How the network of the base, or of another file of it, is read.
+    pub(super) fn options(&self) -> models::Options {
+        models::Options { architecture: self.arch.clone(), image_size: self.image_size }
+    }
+
     /// A base that reads images, as its configuration says.
     pub(super) fn of(base: &Path) -> Self {
         Self { base: base.to_owned(), arch: None, image_size: None, max_tokens: 1 }
@@ -72,8 +77,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn open(args: &BaseArgs) -> Result<Self, Error> {
         let base = Base::open(&args.base)?;
-        let options = models::Options { architecture: args.arch.clone(), image_size: args.image_size };
-        let model = Model::open_with(&base, &options)?;
+        let model = Model::open_with(&base, &args.options())?;
         for tensor in model.layout().unused(&base) {
             // What training leaves in a file and no network reads.
             if !tensor.ends_with("num_batches_tracked") && !tensor.ends_with("position_ids") {

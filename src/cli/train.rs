@@ -13,8 +13,9 @@ use super::record::{Record, Recorder};
 use super::session::{BaseArgs, ColumnArgs, Session};
 use super::text::{bytes, percent};
 use super::tune_args::TuneArgs;
-use super::{Error, Mode, inspect, pictures};
+use super::{Error, Mode, inspect, pictures, recode};
 use crate::data::Options;
+use crate::format::Encoding;
 use crate::runtime::{Examples, Network, Score, write_atomically};
 use crate::train::{Checkpoint, Data, fine_tune};
 
@@ -66,6 +67,7 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
+    let storage = args.tune.storage()?;
     let config = args.tune.capped(args.tune.config(&args.base.base, mode.threads)?);
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -99,7 +101,15 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         None => fine_tune(base, model, data, &config, &mut progress)?,
     };
     let course = progress.finish();
-    let adapter = tuned.adapter(base, model, &args.task, args.tune.encoding())?;
+    let recoded = storage.map(|storage| {
+        let exact = tuned.adapter(base, model, &args.task, Encoding::F32)?;
+        recode::tuned(&session, &inspect::parse(&args.out, &exact)?, storage, &examples, &config)
+    });
+    let recoded = recoded.transpose()?;
+    let adapter = match &recoded {
+        Some(recoded) => recoded.bytes.clone(),
+        None => tuned.adapter(base, model, &args.task, args.tune.encoding())?,
+    };
     write_atomically(&args.out, &adapter)?;
     let layout = session.model.layout();
     let active = tuned.active_layers(layout);
@@ -133,6 +143,9 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         }
         _ => mode.say("score   unknown: no examples were held out"),
     }
+    if let Some(recoded) = &recoded {
+        recode::tell(recoded, mode);
+    }
     mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.len())));
     if !examples.skipped().is_empty() {
         mode.say(format_args!("skipped {} images that could not be read", examples.skipped().len()));
@@ -155,6 +168,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "stopped": tuned.stopped,
         "skipped": examples.skipped().len(),
         "plan": tuned.plan.as_ref().map(|plan| Planned::new(plan, tuned.memory)),
+        "recoded": recoded.as_ref().map(recode::summary),
         "record": record.map(|path| path.display().to_string()),
     }));
     Ok(())

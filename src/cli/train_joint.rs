@@ -76,6 +76,10 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
+    if args.tune.storage()?.is_some() {
+        let message = "--encoding auto and one-bit are chosen for one task: store each adapter anew with taps recode";
+        return Err(Error::Usage(message.to_owned()));
+    }
     let config = args.config(mode.threads)?;
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     check_out(&args.out)?;

@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 
 use super::quantity::Limit;
 use super::{Error, quantity, rank};
+use crate::convert::{Kind, Storage};
 use crate::format::Encoding;
+use crate::kernels::Precision;
 use crate::train::{Budget, Config, Method, Norms, Optimizer, Patch, Select};
 
 /// Active layers where nothing else limits them.
@@ -56,6 +58,9 @@ pub(super) struct TuneArgs {
     /// How the weights of active layers are stored
     #[arg(long, value_enum, default_value_t = EncodingArg::F32)]
     encoding: EncodingArg,
+    /// Bytes of the adapter file with --encoding auto, as 64k
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
+    max_bytes: Option<usize>,
     /// Whether the task has normalization parameters of its own
     #[arg(long, value_enum, default_value_t = NormsArg::Auto)]
     norms: NormsArg,
@@ -95,6 +100,9 @@ pub(super) struct TuneArgs {
     /// Gradient descent with this momentum in place of AdamW
     #[arg(long, value_name = "SHARE")]
     momentum: Option<f32>,
+    /// How the optimizer keeps its running means: in fewer bits they take less memory
+    #[arg(long, value_enum, default_value_t = StatesArg::F32)]
+    states: StatesArg,
     /// Share of the examples held out to choose the best epoch
     #[arg(long, value_name = "SHARE")]
     validation: Option<f32>,
@@ -160,6 +168,16 @@ enum NormsArg {
     Statistics,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum StatesArg {
+    /// Exact
+    F32,
+    /// Half the bytes
+    Bf16,
+    /// A quarter of the bytes, with a scale for each 256
+    Int8,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EncodingArg {
     /// Exact
@@ -168,6 +186,12 @@ enum EncodingArg {
     F16,
     /// A quarter of the bytes, with a scale per output channel
     Int8,
+    /// An eighth of the bytes and a scale for each 32
+    Int4,
+    /// A bit each and a scale per output channel, which are calibrated by the training examples
+    OneBit,
+    /// Each tensor of the file as costs least within --max-bytes
+    Auto,
 }
 
 impl TuneArgs {
@@ -200,6 +224,11 @@ impl TuneArgs {
             },
             own_head: !self.no_head,
             optimizer: self.momentum.map_or(default.optimizer, |momentum| Optimizer::Sgd { momentum }),
+            states: match self.states {
+                StatesArg::F32 => Precision::F32,
+                StatesArg::Bf16 => Precision::Bf16,
+                StatesArg::Int8 => Precision::Int8,
+            },
             budget: Budget {
                 max_active_layers: self.max_active_layers.and_then(|limit| limit.0),
                 max_layer_bytes: self.max_layer_bytes,
@@ -239,9 +268,22 @@ impl TuneArgs {
     /// How the weights of active layers are stored.
     pub(super) fn encoding(&self) -> Encoding {
         match self.encoding {
-            EncodingArg::F32 => Encoding::F32,
+            EncodingArg::F32 | EncodingArg::Auto => Encoding::F32,
             EncodingArg::F16 => Encoding::F16,
             EncodingArg::Int8 => Encoding::Int8,
+            EncodingArg::Int4 => Encoding::INT4,
+            EncodingArg::OneBit => Encoding::OneBit,
+        }
+    }
+
+    /// How the tuned adapter is to be stored anew, where it is: with what is measured on the training examples.
+    pub(super) fn storage(&self) -> Result<Option<Storage>, Error> {
+        match (self.encoding, self.max_bytes) {
+            (EncodingArg::Auto, Some(limit)) => Ok(Some(Storage::Within(limit))),
+            (EncodingArg::Auto, None) => Err(Error::Usage("--encoding auto needs --max-bytes".to_owned())),
+            (_, Some(_)) => Err(Error::Usage("--max-bytes is for --encoding auto".to_owned())),
+            (EncodingArg::OneBit, None) => Ok(Some(Storage::Every { deltas: Kind::OneBit, head: Kind::F32 })),
+            _ => Ok(None),
         }
     }
 }

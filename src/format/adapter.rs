@@ -26,7 +26,7 @@ impl<'a> Adapter<'a> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Adapter<'a>, Error> {
-        let Envelope { manifest, payloads, payloads_at, digest } = Envelope::open(bytes)?;
+        let Envelope { version, manifest, payloads, payloads_at, digest } = Envelope::open(bytes)?;
         let mut cursor = Cursor::new(manifest, HEADER);
         let head = read_head(&mut cursor)?;
 
@@ -44,7 +44,7 @@ impl<'a> Adapter<'a> {
             return Err(Error::TooManyEntries { found });
         }
         let entries = (cursor, found);
-        Entries::new(cursor, found, payloads).check(payloads_at)?;
+        Entries::new(cursor, found, payloads).check(version, payloads_at)?;
         Ok(Adapter { head, labels, entries, payloads, digest, len: bytes.len() })
     }
 

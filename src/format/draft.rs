@@ -5,7 +5,7 @@ use super::envelope::{Header, payloads_at};
 use super::head::Head;
 use super::layout::{HEADER, TRAILER, align};
 use super::record::Record;
-use super::{Digest, Encoding, Error, MAX_ENTRIES, MAX_LABELS, MAX_MANIFEST, Place, Role, Shape, Summary};
+use super::{Digest, Encoding, Entry, Error, MAX_ENTRIES, MAX_LABELS, MAX_MANIFEST, Place, Role, Shape, Summary};
 
 /// An adapter to be written.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +41,12 @@ pub struct TensorDraft<'a> {
     pub shape: Shape,
     /// The digest of the base tensor of the same name, where the base has one.
     pub base: Option<Digest>,
-    /// The values, row-major.
+    /// The values, row-major; of [`Encoding::LowRank`] those of the factors.
     pub values: &'a [f32],
 }
 
 struct Plan {
+    version: u16,
     manifest: usize,
     payloads_at: usize,
     total: usize,
@@ -66,7 +67,7 @@ impl<'a> Draft<'a> {
     /// Whatever a reader would refuse, values that an encoding cannot hold, and a slice that is too short. The
     /// contents of `out` are then unspecified.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, Error> {
-        let Plan { manifest, payloads_at, total } = self.plan()?;
+        let Plan { version, manifest, payloads_at, total } = self.plan()?;
         let too_small = Error::OutputTooSmall { needed: total, found: out.len() };
         let file = out.get_mut(..total).ok_or(too_small)?;
         file.fill(0);
@@ -74,7 +75,7 @@ impl<'a> Draft<'a> {
         let (front, mut payloads) = body.split_at_mut_checked(payloads_at).ok_or(too_small)?;
         let (header, front) = front.split_first_chunk_mut::<HEADER>().ok_or(too_small)?;
         let manifest = u32::try_from(manifest).map_err(|_| too_small)?;
-        *header = Header { manifest, total: total as u64 }.to_bytes();
+        *header = Header { version, manifest, total: total as u64 }.to_bytes();
         self.write_manifest(front).ok_or(too_small)?;
 
         for (entry, tensor) in self.tensors.iter().enumerate() {
@@ -132,7 +133,8 @@ impl<'a> Draft<'a> {
         let payloads_at = payloads_at(manifest).ok_or(too_long)?;
         let total = payloads_at.checked_add(payloads).and_then(|n| n.checked_add(TRAILER));
         let total = total.ok_or(Error::Oversized { entry: self.tensors.len().saturating_sub(1) })?;
-        Ok(Plan { manifest, payloads_at, total })
+        let version = self.tensors.iter().map(|tensor| tensor.encoding.version()).max().unwrap_or(1);
+        Ok(Plan { version, manifest, payloads_at, total })
     }
 
     fn write_manifest(&self, out: &mut [u8]) -> Option<()> {
@@ -159,6 +161,22 @@ fn put<'o, T: Serialize + ?Sized>(item: &T, out: &'o mut [u8]) -> Option<&'o mut
 }
 
 impl<'a> TensorDraft<'a> {
+    /// Writes the payload to `payload`, which has its length, and to `out`, which has the tensor's elements, what a reader
+    /// will see: what the encoding loses shows beside the values.
+    ///
+    /// # Errors
+    /// As [`Draft::encode`] for this tensor, and those of [`Entry::decode_into`].
+    pub fn read_back(&self, payload: &mut [u8], out: &mut [f32]) -> Result<(), Error> {
+        self.check_count(0)?;
+        let (expected, stated) = (self.encoding.expect_len(&self.shape, 0)?, payload.len() as u64);
+        if stated != expected {
+            return Err(Error::PayloadLength { entry: 0, stated, expected });
+        }
+        self.encoding.encode(&self.shape, self.values, payload, 0)?;
+        let &TensorDraft { name, role, encoding, ref shape, base, .. } = self;
+        Entry { name, role, encoding, shape: shape.clone(), base, payload, index: 0 }.decode_into(out)
+    }
+
     fn record(&self, offset: usize, entry: usize) -> Result<Record<'a>, Error> {
         Ok(Record {
             name: self.name,
@@ -181,7 +199,7 @@ impl<'a> TensorDraft<'a> {
 
     fn check_count(&self, entry: usize) -> Result<(), Error> {
         let found = self.values.len();
-        let expected = self.shape.elements().ok_or(Error::Oversized { entry })?;
+        let expected = self.encoding.values(&self.shape).ok_or(Error::Oversized { entry })?;
         if expected != found as u64 {
             return Err(Error::ValueCount { entry, expected, found });
         }

@@ -20,14 +20,20 @@ impl<'a> Entries<'a> {
     }
 
     /// Walks all entries: each is in order, well-formed and where it belongs, and no byte belongs to none of them.
-    /// `payloads_at` is where the payloads begin in the file.
-    pub(super) fn check(mut self, payloads_at: usize) -> Result<(), Error> {
+    /// `version` is that of the file, and `payloads_at` where the payloads begin in it.
+    pub(super) fn check(mut self, version: u16, payloads_at: usize) -> Result<(), Error> {
+        let mut least = 1;
         let mut before = None;
         let mut expected = 0;
         while self.index < self.count {
             let entry = self.index;
             let record = Record::read(&mut self.cursor, entry)?;
             record.check(entry, before)?;
+            let needed = record.encoding.version();
+            if needed > version {
+                return Err(Error::LaterEncoding { entry, stated: version, needed });
+            }
+            least = needed.max(least);
             if record.offset != expected {
                 return Err(Error::Offset { entry, stated: record.offset, expected });
             }
@@ -43,6 +49,9 @@ impl<'a> Entries<'a> {
             self.index += 1;
         }
         self.cursor.finish()?;
+        if least < version {
+            return Err(Error::HigherVersion { stated: version, needed: least });
+        }
         let found = self.payloads.len() as u64;
         if expected != found {
             return Err(Error::End { expected, found });
@@ -110,7 +119,7 @@ mod tests {
         let record = Record { name: "w", role, encoding, shape, offset, length, base: None };
         let mut bytes = [0; 128];
         let used = postcard::to_slice(&record, &mut bytes).unwrap();
-        Entries::new(Cursor::new(used, 0), 1, payloads).check(1000)
+        Entries::new(Cursor::new(used, 0), 1, payloads).check(1, 1000)
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Entry<'_> {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::NotFinite`], and for int8 [`Error::Scale`], [`Error::Int8Minimum`] and [`Error::ZeroScale`].
+    /// [`Error::NotFinite`], and by encoding [`Error::Scale`], [`Error::Minimum`], [`Error::ZeroScale`],
+    /// [`Error::UnusedBits`] and [`Error::Places`].
     pub fn check(&self) -> Result<(), Error> {
         let entry = self.index;
         let expected = self.encoding.expect_len(&self.shape, entry)?;
@@ -59,6 +60,16 @@ impl Entry<'_> {
     /// [`Error::OutputLength`], and those of [`check`](Entry::check).
     pub fn add_to(&self, weight: &mut [f32]) -> Result<(), Error> {
         self.apply(weight, |weight, value| *weight += value)
+    }
+
+    /// The numbers of both factors of [`Encoding::LowRank`] as they are written, the left one first; of another encoding
+    /// none.
+    ///
+    /// # Errors
+    /// Those of [`check`](Entry::check).
+    pub fn factors(&self) -> Result<impl Iterator<Item = f32>, Error> {
+        self.check()?;
+        Ok(self.encoding.factors(self.payload))
     }
 
     fn apply(&self, out: &mut [f32], each: impl Fn(&mut f32, f32)) -> Result<(), Error> {

@@ -3,6 +3,7 @@ use super::{Digest, Error, MAGIC, MAX_MANIFEST, VERSION};
 
 /// The parts of a file whose header and checksum hold.
 pub(super) struct Envelope<'a> {
+    pub(super) version: u16,
     pub(super) manifest: &'a [u8],
     /// The payloads with their padding.
     pub(super) payloads: &'a [u8],
@@ -44,7 +45,7 @@ impl<'a> Envelope<'a> {
             return Err(Error::Padding { offset: HEADER + length + at });
         }
         let manifest = after_header.get(..length).ok_or(too_long)?;
-        Ok(Envelope { manifest, payloads, payloads_at, digest })
+        Ok(Envelope { version: header.version, manifest, payloads, payloads_at, digest })
     }
 }
 
@@ -56,6 +57,7 @@ pub(super) fn payloads_at(manifest: usize) -> Option<usize> {
 
 /// The first 24 bytes.
 pub(super) struct Header {
+    pub(super) version: u16,
     pub(super) manifest: u32,
     pub(super) total: u64,
 }
@@ -67,21 +69,21 @@ impl Header {
         if magic != MAGIC {
             return Err(Error::Magic { found: magic });
         }
-        match u16::from_le_bytes([v0, v1]) {
-            VERSION => {}
-            found => return Err(Error::Version { found }),
+        let version = u16::from_le_bytes([v0, v1]);
+        if !(1..=VERSION).contains(&version) {
+            return Err(Error::Version { found: version });
         }
         match u16::from_le_bytes([f0, f1]) {
             0 => {}
             found => return Err(Error::Flags { found }),
         }
         let manifest = u32::from_le_bytes([m0, m1, m2, m3]);
-        Ok(Header { manifest, total: u64::from_le_bytes(total) })
+        Ok(Header { version, manifest, total: u64::from_le_bytes(total) })
     }
 
     pub(super) fn to_bytes(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
-        let version = VERSION.to_le_bytes();
+        let version = self.version.to_le_bytes();
         let manifest = self.manifest.to_le_bytes();
         let total = self.total.to_le_bytes();
         let fields = MAGIC.iter().chain(&version).chain(&[0, 0]).chain(&manifest).chain(&total);
@@ -97,7 +99,7 @@ mod tests {
     /// A file with an empty manifest and no payloads, changed and then sealed.
     fn open(change: impl Fn(&mut [u8])) -> Result<(), Error> {
         let mut file = [0; MIN_FILE];
-        let header = Header { manifest: 0, total: MIN_FILE as u64 };
+        let header = Header { version: 1, manifest: 0, total: MIN_FILE as u64 };
         file[..HEADER].copy_from_slice(&header.to_bytes());
         change(&mut file);
         let digest = Digest::of(&file[..64]);
@@ -110,7 +112,9 @@ mod tests {
         assert_eq!(open(|_| {}), Ok(()));
         let found = *b"\x89TAPS\n\x1a\0";
         assert_eq!(open(|file| file[..8].copy_from_slice(&found)), Err(Error::Magic { found }));
-        assert_eq!(open(|file| file[8] = 2), Err(Error::Version { found: 2 }));
+        assert_eq!(open(|file| file[8] = 2), Ok(()));
+        assert_eq!(open(|file| file[8] = 0), Err(Error::Version { found: 0 }));
+        assert_eq!(open(|file| file[8] = 3), Err(Error::Version { found: 3 }));
         assert_eq!(open(|file| file[11] = 0x80), Err(Error::Flags { found: 0x8000 }));
         assert_eq!(open(|file| file[16] = 97), Err(Error::Length { stated: 97, found: 96 }));
         assert_eq!(open(|file| file[63] = 1), Err(Error::Padding { offset: 63 }));
@@ -128,7 +132,7 @@ mod tests {
     fn the_file_must_be_whole() {
         assert_eq!(Envelope::open(&[0; 95]).err(), Some(Error::TooShort { found: 95 }));
         let mut file = [0; MIN_FILE];
-        let header = Header { manifest: 0, total: MIN_FILE as u64 };
+        let header = Header { version: 1, manifest: 0, total: MIN_FILE as u64 };
         file[..HEADER].copy_from_slice(&header.to_bytes());
         let computed = Digest::of(&file[..64]).prefix();
         let refused = Error::Checksum { stated: 0, computed };

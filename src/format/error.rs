@@ -19,7 +19,13 @@ pub enum Error {
     /// The file follows another version of the format.
     #[error("format version {found} at byte 8, and this reader knows version {VERSION}: update the reader")]
     Version { found: u16 },
-    /// The file uses features that version 1 does not have.
+    /// The file states a higher version than what it holds needs, which no writer does.
+    #[error("format version {stated} at byte 8, and what the file holds is of version {needed}")]
+    HigherVersion { stated: u16, needed: u16 },
+    /// An encoding that the version of the file does not have.
+    #[error("entry {entry}: an encoding of version {needed} in a file of version {stated}")]
+    LaterEncoding { entry: usize, stated: u16, needed: u16 },
+    /// The file uses features that this reader does not know.
     #[error("flags {found:#06x} at byte 10, and version {VERSION} has none: update the reader")]
     Flags { found: u16 },
     /// The file is not as long as its header says.
@@ -72,7 +78,7 @@ pub enum Error {
     /// A role that version 1 does not have.
     #[error("entry {entry}: unknown role {found}")]
     Role { entry: usize, found: u32 },
-    /// An encoding that version 1 does not have.
+    /// An encoding that this reader does not know.
     #[error("entry {entry}: unknown encoding {found}")]
     Encoding { entry: usize, found: u32 },
     /// More dimensions than [`MAX_DIMS`].
@@ -82,8 +88,13 @@ pub enum Error {
     #[error("{place}: dimension {dim} is zero")]
     ZeroDim { place: Place, dim: usize },
     /// The encoding works by rows, and the shape has none.
-    #[error("entry {entry}: int8 needs at least 2 dimensions and the shape has {found}: use f32 or f16")]
+    #[error("entry {entry}: the encoding needs at least 2 dimensions and the shape has {found}: use f32 or f16")]
     Rank { entry: usize, found: usize },
+    /// The size of a group, the rank or the count of an encoding is out of range.
+    #[error(
+        "entry {entry}: the encoding's group is not even, its rank is more than rows or columns, or its count more than elements"
+    )]
+    Parameter { entry: usize },
     /// The size of a payload cannot be counted, or the file with it cannot be held in memory.
     #[error("entry {entry}: the payload is too large to count")]
     Oversized { entry: usize },
@@ -109,20 +120,26 @@ pub enum Error {
     /// The payloads and their padding do not end where the checksum begins.
     #[error("payloads and padding take {expected} bytes, and the file has {found} for them")]
     End { expected: u64, found: u64 },
-    /// A value or a scale is infinite or not a number. For int8 the element is the first of the row.
+    /// A value or a scale is infinite or not a number. For a scale the element is the first that it is for.
     #[error("entry {entry}: element {element} is not finite")]
     NotFinite { entry: usize, element: usize },
-    /// A scale that int8 does not allow.
+    /// A scale that the encoding does not allow.
     #[error(
-        "entry {entry}: the scale of row {row} is neither zero nor a positive normal number with a finite 127-fold"
+        "entry {entry}: a scale of row {row} is neither zero nor a positive normal number whose products are finite"
     )]
     Scale { entry: usize, row: usize },
-    /// The element -128, which int8 does not use.
-    #[error("entry {entry}: element {element} is -128, and int8 goes from -127 to 127")]
-    Int8Minimum { entry: usize, element: usize },
-    /// An element other than zero in a row whose scale is zero.
-    #[error("entry {entry}: element {element} is not zero and the scale of its row is")]
+    /// The lowest number that the bits of an element can hold, which is not used.
+    #[error("entry {entry}: element {element} is the number without an opposite, -128 or -8, which is not used")]
+    Minimum { entry: usize, element: usize },
+    /// An element other than zero whose scale is zero.
+    #[error("entry {entry}: element {element} is not zero and its scale is")]
     ZeroScale { entry: usize, element: usize },
+    /// Bits after the last element of a row that are not zero.
+    #[error("entry {entry}: bits after the last element of row {row} are not zero")]
+    UnusedBits { entry: usize, row: usize },
+    /// Places of a sparse tensor that are not those of its elements.
+    #[error("entry {entry}: the places are not those of as many elements, in order and none of them zero")]
+    Places { entry: usize },
     /// A value that the encoding cannot hold.
     #[error("entry {entry}: element {element} is too large for the encoding: use f32")]
     Overflow { entry: usize, element: usize },

@@ -4,8 +4,9 @@
 /// treated the file as text, as they do in PNG.
 pub const MAGIC: [u8; 8] = *b"\x89TAPS\r\n\x1a";
 
-/// The format version that this module reads and writes.
-pub const VERSION: u16 = 1;
+/// The highest format version that this module reads and writes; it reads all before it, and writes the lowest that
+/// can hold the content.
+pub const VERSION: u16 = 2;
 
 /// Payloads start on multiples of this many bytes, counted from the start of the file.
 pub const ALIGNMENT: usize = 64;

@@ -22,8 +22,7 @@ impl<'a> Record<'a> {
         let name = cursor.take()?;
         let code = cursor.take()?;
         let role = Role::from_code(code).ok_or(Error::Role { entry, found: code })?;
-        let code = cursor.take()?;
-        let encoding = Encoding::from_code(code).ok_or(Error::Encoding { entry, found: code })?;
+        let encoding = Encoding::read(cursor, entry)?;
         let place = Place::Entry(entry);
         let dims = cursor.take_count()?;
         if dims > MAX_DIMS {

@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::Workspace;
-use super::math::vectorize;
+use super::math::vectorized;
+use super::means::{Means, Sign, Stretch};
+use super::pack::{BLOCK, chances};
 use super::parallel::for_rows;
 
 /// One AdamW step (Loshchilov & Hutter 2019), as PyTorch computes it.
@@ -32,28 +34,40 @@ pub fn adamw(
     values: &mut [f32],
     gradient: &[f32],
     scale: f32,
-    [mean, square]: [&mut [f32]; 2],
+    [mean, square]: [&mut Means; 2],
     step: AdamStep,
 ) {
-    let AdamStep { rate, beta1, beta2, eps, decay, step } = step;
-    let power = |beta: f32| 1.0 - f64::from(beta).powi(step as i32);
-    let size = (f64::from(rate) / power(beta1)) as f32;
-    let root = power(beta2).sqrt() as f32;
-    let keep = 1.0 - rate * decay;
-    for_parts(workspace, values, gradient, [mean, square], |values, gradient, [mean, square]| {
-        vectorize(|| {
-            for (((value, g), m), v) in values.iter_mut().zip(gradient).zip(mean).zip(square) {
-                let g = g * scale;
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-                *value = *value * keep - size * *m / (v.sqrt() / root + eps);
-            }
-        })
+    let power = |beta: f32| 1.0 - f64::from(beta).powi(step.step as i32);
+    let size = (f64::from(step.rate) / power(step.beta1)) as f32;
+    let root = power(step.beta2).sqrt() as f32;
+    let means = [(mean, Sign::Any), (square, Sign::Positive)];
+    for_blocks(workspace, values, gradient, means, step.step, |values, gradient, [mean, square]| {
+        adamw_of(values, gradient, scale, [mean, square], [size, root], step);
     });
 }
 
+vectorized! {
+    fn adamw_of(
+        values: &mut [f32],
+        gradient: &[f32],
+        scale: f32,
+        means: [&mut [f32]; 2],
+        factors: [f32; 2],
+        step: AdamStep,
+    ) {
+        let AdamStep { rate, beta1, beta2, eps, decay, .. } = step;
+        let ([mean, square], [size, root], keep) = (means, factors, 1.0 - rate * decay);
+        for (((value, g), m), v) in values.iter_mut().zip(gradient).zip(mean).zip(square) {
+            let g = g * scale;
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *value = *value * keep - size * *m / (v.sqrt() / root + eps);
+        }
+    }
+}
+
 /// Updates `values` by gradient descent with momentum from the gradient times `scale`, as PyTorch
-/// computes it: velocity = momentum velocity + gradient + decay value.
+/// computes it: velocity = momentum velocity + gradient + decay value. `step` is its number.
 ///
 /// # Panics
 /// If the slices differ in length.
@@ -62,17 +76,23 @@ pub fn momentum(
     values: &mut [f32],
     gradient: &[f32],
     scale: f32,
-    velocity: &mut [f32],
-    [rate, momentum, decay]: [f32; 3],
+    velocity: &mut Means,
+    numbers: [f32; 3],
+    step: u32,
 ) {
-    for_parts(workspace, values, gradient, [velocity], |values, gradient, [velocity]| {
-        vectorize(|| {
-            for ((value, g), v) in values.iter_mut().zip(gradient).zip(velocity) {
-                *v = momentum * *v + (g * scale + decay * *value);
-                *value -= rate * *v;
-            }
-        })
+    for_blocks(workspace, values, gradient, [(velocity, Sign::Any)], step, |values, gradient, [velocity]| {
+        momentum_of(values, gradient, scale, velocity, numbers);
     });
+}
+
+vectorized! {
+    fn momentum_of(values: &mut [f32], gradient: &[f32], scale: f32, velocity: &mut [f32], numbers: [f32; 3]) {
+        let [rate, momentum, decay] = numbers;
+        for ((value, g), v) in values.iter_mut().zip(gradient).zip(velocity) {
+            *v = momentum * *v + (g * scale + decay * *value);
+            *value -= rate * *v;
+        }
+    }
 }
 
 /// Adds `delta` to the values of `base`, which are copied to `out` first.
@@ -87,28 +107,60 @@ pub fn add_into(workspace: &Workspace, out: &mut [f32], base: &[f32], delta: &[f
     });
 }
 
-/// Calls `body` on matching parts of the slices, on several threads where they are long.
-fn for_parts<const N: usize>(
+/// Calls `body` on matching parts of a parameter, its gradient and its means in f32, on several threads where there are
+/// many: on long parts where the means are f32, and else on a block at a time, unpacked and packed again.
+fn for_blocks<const N: usize>(
     workspace: &Workspace,
     values: &mut [f32],
-    source: &[f32],
-    mut states: [&mut [f32]; N],
+    gradient: &[f32],
+    means: [(&mut Means, Sign); N],
+    step: u32,
     body: impl Fn(&mut [f32], &[f32], [&mut [f32]; N]) + Sync,
 ) {
-    const PART: usize = 32 * 1024;
-    assert_eq!(values.len(), source.len());
-    assert!(states.iter().all(|state| state.len() == values.len()));
-    if workspace.threads() == 1 || values.len() <= PART {
-        return body(values, source, states);
+    const PART: usize = 128 * BLOCK;
+    assert_eq!(values.len(), gradient.len());
+    assert!(means.iter().all(|(means, _)| means.len() == values.len() && means.is_whole()));
+    let signs = std::array::from_fn(|index| means[index].1);
+    let mut means = means.map(|(means, _)| means.stretch());
+    let part = if workspace.threads() == 1 { values.len().max(1) } else { PART };
+    let mut parts = Vec::with_capacity(values.len().div_ceil(part));
+    for (number, (values, gradient)) in values.chunks_mut(part).zip(gradient.chunks(part)).enumerate() {
+        let means: [Stretch<'_>; N] = std::array::from_fn(|index| means[index].cut(values.len()));
+        parts.push((number * part, values, gradient, means));
     }
-    let mut parts = Vec::with_capacity(values.len().div_ceil(PART));
-    for (values, source) in values.chunks_mut(PART).zip(source.chunks(PART)) {
-        let states = std::array::from_fn(|index| {
-            let (part, rest) = std::mem::take(&mut states[index]).split_at_mut(values.len());
-            states[index] = rest;
-            part
-        });
-        parts.push((values, source, states));
+    let on = |(from, values, gradient, means): (usize, &mut [f32], &[f32], [Stretch<'_>; N])| {
+        let plain = means.iter().all(|means| matches!(means, Stretch::F32(_)));
+        match plain {
+            true => body(values, gradient, means.map(Stretch::plain)),
+            false => unpacked([from, step as usize], values, gradient, (means, signs), &body),
+        }
+    };
+    match parts.len() {
+        0 | 1 => parts.into_iter().for_each(on),
+        _ => parts.into_par_iter().for_each(on),
     }
-    parts.into_par_iter().for_each(|(values, source, states)| body(values, source, states));
+}
+
+/// Calls `body` on each block of means that are unpacked for it.
+fn unpacked<const N: usize>(
+    [from, step]: [usize; 2],
+    values: &mut [f32],
+    gradient: &[f32],
+    (mut means, signs): ([Stretch<'_>; N], [Sign; N]),
+    body: &impl Fn(&mut [f32], &[f32], [&mut [f32]; N]),
+) {
+    let (mut floats, mut chance) = ([[0.0; BLOCK]; N], [0; BLOCK]);
+    for (number, (values, gradient)) in values.chunks_mut(BLOCK).zip(gradient.chunks(BLOCK)).enumerate() {
+        let (at, length) = (number * BLOCK, values.len());
+        for ((means, floats), &sign) in means.iter().zip(&mut floats).zip(&signs) {
+            means.unpack(at, &mut floats[..length], sign);
+        }
+        body(values, gradient, floats.each_mut().map(|floats| &mut floats[..length]));
+        chances(step as u32, from + at, &mut chance);
+        for ((means, floats), &sign) in means.iter_mut().zip(&floats).zip(&signs) {
+            means.pack(at, &floats[..length], sign, &chance);
+            // Those of the next mean are others.
+            chance.iter_mut().for_each(|bits| *bits = bits.rotate_left(16));
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::optimizer::{Optimizer, State, Update};
 use super::own::{OwnLayer, OwnParam};
 use super::tape::Moments;
 use crate::base::Base;
-use crate::kernels::Workspace;
+use crate::kernels::{Precision, Workspace};
 use crate::runtime::{Layer, LayerId, LayerKind, Layout, Part, WeightRef, Weights};
 
 /// The weights of a task that is being trained.
@@ -28,6 +28,8 @@ pub struct Adapted {
 pub struct Step {
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
+    /// How the optimizer keeps its running means.
+    pub states: Precision,
     /// Learning rate of deltas.
     pub rate: f32,
     /// Learning rate of the head.
@@ -245,13 +247,14 @@ impl Adapted {
             for (part, param) in own.params_mut().enumerate() {
                 let Some(gradient) = param.gradient.take() else { continue };
                 let decay = if part == 0 { decay } else { 0.0 };
-                let update = Update { rate, decay, scale, step: step.number };
+                let update = Update { rate, decay, scale, step: step.number, states: step.states };
                 step.optimizer.update(workspace, &mut param.values, &gradient, &mut param.state, update);
             }
             if let Some(gate) = &mut own.gate {
                 let price = if step.by_bytes { layer.elements() as f32 / mean } else { 1.0 };
                 let gradient = gate.gradient(along, penalty * price);
-                let update = Update { rate: step.score_rate, decay: 0.0, scale: 1.0, step: step.number };
+                let (rate, decay, scale) = (step.score_rate, 0.0, 1.0);
+                let update = Update { rate, decay, scale, step: step.number, states: step.states };
                 let (score, state) = gate.score_mut();
                 step.optimizer.update(workspace, std::slice::from_mut(score), &[gradient], state, update);
             }

@@ -56,7 +56,12 @@ pub(super) fn baked(
         views.push((*name, view.map_err(|error| Error::Bake { reason: error.to_string() })?));
     }
     let file = safetensors::serialize(views, None).map_err(|error| Error::Bake { reason: error.to_string() })?;
-    let mut config = base.config().cloned().unwrap_or_else(|| json!({ "architecture": network.architecture() }));
+    Ok((file, configuration(base, network.architecture(), labels)))
+}
+
+/// The `config.json` of `base` with other class names; without `labels` it has no head.
+pub fn configuration(base: &Base, architecture: &str, labels: Option<&[String]>) -> Value {
+    let mut config = base.config().cloned().unwrap_or_else(|| json!({ "architecture": architecture }));
     if let Some(config) = config.as_object_mut() {
         let names = labels.map(|labels| {
             labels.iter().enumerate().map(|(class, label)| (class.to_string(), json!(label))).collect::<Map<_, _>>()
@@ -70,7 +75,7 @@ pub(super) fn baked(
             config.insert("num_classes".to_owned(), json!(labels.map_or(0, <[String]>::len)));
         }
     }
-    Ok((file, config))
+    config
 }
 
 /// Writes a base to a folder, each file whole.

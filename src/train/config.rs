@@ -2,6 +2,7 @@
 
 use super::{Budget, Error, Optimizer, Ranking};
 use crate::format::Encoding;
+use crate::kernels::Precision;
 use crate::runtime::Layout;
 
 /// What a task may change.
@@ -138,6 +139,8 @@ pub struct Config {
     pub micro_batch: Option<usize>,
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
+    /// How the optimizer keeps its running means: in fewer bits they take less memory, and their rounding adds noise.
+    pub states: Precision,
     /// Learning rate of deltas.
     pub rate: f32,
     /// Learning rate of the head.
@@ -194,6 +197,7 @@ impl Default for Config {
             batch: 32,
             micro_batch: None,
             optimizer: Optimizer::AdamW,
+            states: Precision::F32,
             rate: 5e-4,
             head_rate: 1e-3,
             score_rate: 1e-3,

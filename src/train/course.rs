@@ -90,6 +90,15 @@ pub(super) struct Counts {
     pub(super) slowed: f32,
 }
 
+impl Counts {
+    /// Whether these can be of a run: few enough to go on counting.
+    pub(super) fn are_possible(&self) -> bool {
+        const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+        [self.steps, self.tuned, self.dropped, self.in_row].iter().all(|&count| count < u32::MAX / 2)
+            && [self.tuning, self.elapsed].iter().all(|&time| time < CENTURY)
+    }
+}
+
 impl Default for Counts {
     fn default() -> Self {
         Self { steps: 0, tuned: 0, tuning: Duration::ZERO, elapsed: Duration::ZERO, dropped: 0, in_row: 0, slowed: 1.0 }

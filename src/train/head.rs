@@ -9,7 +9,7 @@ use super::optimizer::{State, Update};
 use super::progress::{Event, Observer};
 use super::schedule::cosine;
 use super::{Error, Optimizer};
-use crate::kernels::{self, Tensor, Workspace};
+use crate::kernels::{self, Precision, Tensor, Workspace};
 use crate::runtime::{Eval, Examples, Network, Score, Weights};
 
 /// A linear head: weight `[classes, features]` and bias `[classes]`.
@@ -131,6 +131,7 @@ pub(super) fn fit(
                 decay: config.decay,
                 scale: 1.0,
                 step: step as u32 + 1,
+                states: Precision::F32,
             };
             Optimizer::AdamW.update(workspace, &mut head.weight, &gradient, &mut weight_state, update);
             let update = Update { decay: 0.0, ..update };

@@ -42,7 +42,7 @@ mod varied;
 
 pub use adapted::{Adapted, Step};
 pub use backward::{LayerGrad, Operation};
-pub use bake::bake;
+pub use bake::{bake, configuration};
 pub use batches::{batches, split};
 pub use budget::{Amount, Budget};
 pub use checkpoint::Checkpoint;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{AdamStep, Workspace, adamw, momentum};
+use crate::kernels::{AdamStep, Means, Precision, Workspace, adamw, momentum};
 
 /// How parameters follow their gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,14 +19,16 @@ pub enum Optimizer {
 /// Running means of one parameter; empty until its first update.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
-    first: Vec<f32>,
-    second: Vec<f32>,
+    first: Means,
+    second: Means,
 }
 
 impl State {
     /// Whether these can be the means of a parameter of `elements`.
     pub(super) fn fits(&self, elements: usize) -> bool {
-        [&self.first, &self.second].iter().all(|means| means.is_empty() || means.len() == elements)
+        [&self.first, &self.second]
+            .iter()
+            .all(|means| means.is_whole() && (means.is_empty() || means.len() == elements))
     }
 }
 
@@ -39,16 +41,26 @@ pub(super) struct Update {
     pub(super) scale: f32,
     /// Number of the step, from 1.
     pub(super) step: u32,
+    /// How running means that are not there yet will be kept.
+    pub(super) states: Precision,
 }
 
 impl State {
-    /// Values that it has.
-    pub(super) fn len(&self) -> usize {
-        self.first.len() + self.second.len()
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.first.bytes() + self.second.bytes()
     }
 }
 
 impl Optimizer {
+    /// Running means that it keeps of each parameter.
+    pub(super) fn means(&self) -> usize {
+        match self {
+            Optimizer::AdamW => 2,
+            Optimizer::Sgd { .. } => 1,
+        }
+    }
+
     pub(super) fn update(
         &self,
         workspace: &Workspace,
@@ -57,16 +69,19 @@ impl Optimizer {
         state: &mut State,
         update: Update,
     ) {
-        let Update { rate, decay, scale, step } = update;
-        state.first.resize(values.len(), 0.0);
+        let Update { rate, decay, scale, step, states } = update;
+        for means in [&mut state.first, &mut state.second].into_iter().take(self.means()) {
+            if means.is_empty() {
+                *means = Means::zeros(values.len(), states);
+            }
+        }
         match *self {
             Optimizer::AdamW => {
-                state.second.resize(values.len(), 0.0);
                 let step = AdamStep { rate, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, step };
                 adamw(workspace, values, gradient, scale, [&mut state.first, &mut state.second], step);
             }
             Optimizer::Sgd { momentum: share } => {
-                momentum(workspace, values, gradient, scale, &mut state.first, [rate, share, decay]);
+                momentum(workspace, values, gradient, scale, &mut state.first, [rate, share, decay], step);
             }
         }
     }

@@ -62,10 +62,10 @@ impl OwnLayer {
 
     /// Bytes of all that it owns but gradients.
     pub(super) fn bytes(&self) -> usize {
-        let params: usize =
-            self.params().map(|param| param.values.len() + param.merged.len() + param.state.len()).sum();
+        let params: usize = self.params().map(|param| param.values.len() + param.merged.len()).sum();
         let statistics: usize = self.statistics.iter().flatten().map(Vec::len).sum();
-        size_of::<f32>() * (params + statistics)
+        let states: usize = self.params().map(|param| param.state.bytes()).sum();
+        size_of::<f32>() * (params + statistics) + states
     }
 
     pub(super) fn squared_gradient(&self) -> f32 {

@@ -1,5 +1,7 @@
 //! What a fine-tune tells while it runs, and how it is asked to stop.
 
+use std::time::Duration;
+
 use super::{Error, Improved, Plan, Worth};
 use crate::runtime::{LayerId, Score};
 
@@ -40,6 +42,8 @@ pub enum Event<'a> {
         of: usize,
         /// Steps that were done before.
         steps: u32,
+        /// Time that they and what came before them took.
+        elapsed: Duration,
     },
     /// A step was done.
     Step {

@@ -121,7 +121,8 @@ impl<N: Network> Run<'_, N> {
         let mut course = match keeper.resume(self)? {
             Some(course) => {
                 let epoch = if course.stage == Stage::Tune { course.pass.epoch } else { 0 };
-                observer.event(&Event::Resumed { epoch, of: self.config.epochs, steps: self.counts.steps });
+                let (of, Counts { steps, elapsed, .. }) = (self.config.epochs, self.counts);
+                observer.event(&Event::Resumed { epoch, of, steps, elapsed });
                 self.sizes.step = course.at_once.unwrap_or(self.sizes.step);
                 self.planner.iter_mut().for_each(|planner| planner.sizes = self.sizes);
                 course

@@ -265,6 +265,7 @@ impl<N: Network> Run<'_, N> {
         let penalized = step as f32 >= gated as f32 * config.penalty_warmup;
         Step {
             optimizer: config.optimizer,
+            states: config.states,
             rate: config.rate * factor,
             head_rate: config.head_rate * factor,
             score_rate: config.score_rate,

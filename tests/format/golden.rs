@@ -7,7 +7,7 @@ use std::{env, fs};
 use taps::format::Adapter;
 
 use crate::json;
-use crate::model::{encodings, extremes, minimal};
+use crate::model::{encodings, extremes, minimal, small};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format").join(name)
@@ -15,7 +15,9 @@ fn golden(name: &str) -> PathBuf {
 
 #[test]
 fn golden_files_hold() {
-    for (name, model) in [("minimal", minimal()), ("encodings", encodings()), ("extremes", extremes())] {
+    for (name, model) in
+        [("minimal", minimal()), ("encodings", encodings()), ("extremes", extremes()), ("small", small())]
+    {
         let written = model.encode();
         let said = json::of(&Adapter::parse(&written).unwrap());
         let (file, reading) = (golden(&format!("{name}.taps")), golden(&format!("{name}.json")));

@@ -1,6 +1,6 @@
 //! What an adapter says, as text in the form of Python's `json.dumps(..., indent=1, ensure_ascii=False)`.
 
-use taps::format::{Adapter, Entry};
+use taps::format::{Adapter, Encoding, Entry};
 
 use crate::model::decode;
 
@@ -48,13 +48,26 @@ fn entry_of(entry: &Entry<'_>, start: usize) -> Json {
     Map(vec![
         ("name", text(entry.name)),
         ("role", text(&format!("{:?}", entry.role).to_lowercase())),
-        ("encoding", text(&format!("{:?}", entry.encoding).to_lowercase())),
+        ("encoding", encoding(entry.encoding)),
         ("shape", List(entry.shape.dims().iter().map(number).collect())),
         ("offset", number(entry.payload.as_ptr() as usize - start)),
         ("length", number(entry.payload.len())),
         ("base", option(entry.base, |digest| text(&digest.to_string()))),
         ("values", List(decode(entry).into_iter().map(float).collect())),
     ])
+}
+
+fn encoding(encoding: Encoding) -> Json {
+    match encoding {
+        Encoding::Int4 { group } => Map(vec![("int4", Map(vec![("group", number(group))]))]),
+        Encoding::LowRank { rank, half } => {
+            Map(vec![("lowrank", Map(vec![("rank", number(rank)), ("half", number(half))]))])
+        }
+        Encoding::Sparse { count, places } => {
+            Map(vec![("sparse", Map(vec![("count", number(count)), ("places", number(places))]))])
+        }
+        plain => text(&format!("{plain:?}").to_lowercase()),
+    }
 }
 
 fn text(text: &str) -> Json {

@@ -1,4 +1,4 @@
-//! Drafts that own what they borrow, and the three that the golden files hold.
+//! Drafts that own what they borrow, and those that the golden files hold.
 
 use taps::format::{Digest, Draft, Encoding, Entry, Role, Shape, Summary, TensorDraft};
 
@@ -93,6 +93,23 @@ pub fn encodings() -> Model {
     ];
     let labels = ["cat", "dog", "neither"].map(String::from).to_vec();
     Model { task: "pets".into(), architecture: "resnet".into(), method: "taps".into(), labels, tensors, ..minimal() }
+}
+
+/// Every encoding of version 2.
+pub fn small() -> Model {
+    let wave = |n: u32| (0..n).map(|at| ((at * 37 % 101) as f32 - 50.0) * 0.01).collect::<Vec<f32>>();
+    let delta = |name, encoding, dims: &[u32], values| Tensor::new(name, Role::Delta, encoding, dims, values);
+    let tensors = vec![
+        delta("a.int4", Encoding::Int4 { group: 4 }, &[3, 7], wave(21)),
+        delta("b.int4", Encoding::INT4, &[2, 2, 20], wave(80)),
+        delta("c.one-bit", Encoding::OneBit, &[2, 11], [wave(11), vec![0.0; 11]].concat()),
+        delta("d.low-rank", Encoding::LowRank { rank: 2, half: false }, &[3, 2, 2], wave(14)),
+        delta("e.low-rank", Encoding::LowRank { rank: 1, half: true }, &[2, 70], wave(72)),
+        delta("f.sparse", Encoding::sparse(&wave(300), 9), &[300], wave(300)),
+        delta("g.sparse", Encoding::sparse(&[0.0; 6], 3), &[2, 3], vec![0.0; 6]),
+        Tensor::new("head.weight", Role::Replacement, Encoding::Int8, &[2, 3], wave(6)),
+    ];
+    Model { task: "small".into(), architecture: "bert".into(), method: "taps".into(), tensors, ..minimal() }
 }
 
 pub fn extremes() -> Model {

@@ -1,19 +1,39 @@
 //! Random drafts come back, and whatever is accepted is canonical.
 
 use proptest::prelude::*;
-use taps::format::{Adapter, Digest, Draft, Encoding, Entry, Role, Summary};
+use taps::format::{Adapter, Digest, Draft, Encoding, Entry, Role, Shape, Summary};
 
 use crate::model::{Model, Tensor, bits, borrow, decode, encode, minimal};
 
 fn tensor() -> impl Strategy<Value = Tensor> {
     let role = prop_oneof![Just(Role::Delta), Just(Role::Replacement), Just(Role::Statistics)];
-    let encoding = prop_oneof![Just(Encoding::F32), Just(Encoding::F16), Just(Encoding::Int8)];
+    let encoding = prop_oneof![
+        Just(Encoding::F32),
+        Just(Encoding::F16),
+        Just(Encoding::Int8),
+        (1..5_u32).prop_map(|pairs| Encoding::Int4 { group: 2 * pairs }),
+        Just(Encoding::OneBit),
+        (1..4_u32, any::<bool>()).prop_map(|(rank, half)| Encoding::LowRank { rank, half }),
+        (0..30_u32).prop_map(|count| Encoding::Sparse { count, places: 0 }),
+    ];
     let dims = prop::collection::vec(1..7_u32, 0..5);
     (role, encoding, dims, any::<bool>()).prop_flat_map(|(role, encoding, dims, orphan)| {
-        let encoding = if dims.len() < 2 && encoding == Encoding::Int8 { Encoding::F32 } else { encoding };
-        let count = dims.iter().product::<u32>() as usize;
+        let elements = dims.iter().product::<u32>();
+        let encoding = match (encoding, dims.len()) {
+            (Encoding::F32 | Encoding::F16 | Encoding::Sparse { .. }, _) => encoding,
+            (_, 0..2) => Encoding::F32,
+            (Encoding::LowRank { rank, half }, _) => {
+                Encoding::LowRank { rank: rank.min(dims[0]).min(elements / dims[0]), half }
+            }
+            _ => encoding,
+        };
+        let count = encoding.values(&Shape::new(&dims).unwrap()).unwrap() as usize;
         let value = prop_oneof![Just(0.0_f32), -4.0..4.0_f32, -6e4..6e4_f32, -1e-6..1e-6_f32];
         prop::collection::vec(value, count).prop_map(move |values| {
+            let encoding = match encoding {
+                Encoding::Sparse { count, .. } => Encoding::sparse(&values, count),
+                encoding => encoding,
+            };
             let mut tensor = Tensor::new("", role, encoding, &dims, values);
             tensor.base = tensor.base.filter(|_| role == Role::Delta || !orphan);
             tensor
@@ -78,7 +98,8 @@ fn seal(manifest: &[u8], payloads: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Writes what a parsed file says once more. Payloads that do not decode, or that int8 rounded, are left out of both.
+/// Writes what a parsed file says once more. Payloads that do not decode, or that the encoding rounded, are left out of
+/// both.
 fn assert_canonical(file: &[u8]) {
     let adapter = Adapter::parse(file).unwrap();
     let mut original = file.to_vec();
@@ -86,10 +107,20 @@ fn assert_canonical(file: &[u8]) {
     let mut tensors = vec![];
     for entry in adapter.entries() {
         let mut values = vec![0.0; entry.elements()];
-        if entry.decode_into(&mut values).is_err() || entry.encoding == Encoding::Int8 {
+        let mut exact = matches!(entry.encoding, Encoding::F32 | Encoding::F16 | Encoding::OneBit);
+        let decodes = entry.decode_into(&mut values).is_ok();
+        exact &= decodes;
+        let sparse = matches!(entry.encoding, Encoding::Sparse { .. });
+        if sparse && !decodes {
+            // There are no values to write with these places.
+            return;
+        }
+        if !exact {
             let start = entry.payload.as_ptr() as usize - file.as_ptr() as usize;
             left_out.push(start..start + entry.payload.len());
-            values.fill(0.0);
+            if !sparse {
+                values = vec![0.0; entry.encoding.values(&entry.shape).unwrap() as usize];
+            }
         }
         let Entry { name, role, encoding, shape, base, .. } = entry;
         tensors.push(Tensor { name: name.into(), role, encoding, shape, base, values });
@@ -150,6 +181,51 @@ proptest! {
             Encoding::F16 => for (out, value) in decoded.iter().zip(&tensor.values) {
                 prop_assert!((out - value).abs() <= value.abs() / 2048.0 + 3e-8);
             },
+            Encoding::Int4 { group } => {
+                let width = decoded.len() / tensor.shape.dims()[0] as usize;
+                let rows = decoded.chunks(width).zip(tensor.values.chunks(width));
+                for (out, group) in rows.flat_map(|(out, row)| out.chunks(group as usize).zip(row.chunks(group as usize))) {
+                    // No worse than with the scale that holds the largest, but for that scale's own rounding.
+                    let largest = group.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+                    let far: f32 = out.iter().zip(group).map(|(out, value)| (out - value).powi(2)).sum();
+                    let most = group.len() as f32 * (largest * (0.5 / 7.0 + 1.0 / 256.0)).powi(2);
+                    prop_assert!(far <= most + 1e-30, "{} {}", far, most);
+                }
+            }
+            Encoding::OneBit => {
+                let width = decoded.len() / tensor.shape.dims()[0] as usize;
+                for (out, row) in decoded.chunks(width).zip(tensor.values.chunks(width)) {
+                    let mean = row.iter().map(|value| f64::from(value.abs())).sum::<f64>() / row.len() as f64;
+                    for (out, value) in out.iter().zip(row) {
+                        prop_assert!((f64::from(out.abs()) - mean).abs() <= mean * 1e-6);
+                        prop_assert!(*value == 0.0 || *out == 0.0 || out.signum() == value.signum());
+                    }
+                }
+            }
+            Encoding::LowRank { rank, half } => {
+                let rank = rank as usize;
+                let rows = tensor.shape.dims()[0] as usize;
+                let width = decoded.len() / rows;
+                let (left, right) = tensor.values.split_at(rows * rank);
+                let near = if half { 2e-3 } else { 1e-6 };
+                for (at, out) in decoded.iter().enumerate() {
+                    let terms = (0..rank).map(|k| [left[at / width * rank + k], right[k * width + at % width]]);
+                    let terms: Vec<f64> = terms.map(|[a, b]| f64::from(a) * f64::from(b)).collect();
+                    let size = terms.iter().map(|term| term.abs()).sum::<f64>();
+                    let far = (f64::from(*out) - terms.iter().sum::<f64>()).abs();
+                    prop_assert!(far <= near * size + if half { 0.02 } else { 0.0 }, "{} {}", far, size);
+                }
+            }
+            Encoding::Sparse { count, .. } => {
+                let mut sizes: Vec<f32> = tensor.values.iter().map(|value| value.abs()).collect();
+                sizes.sort_by(|a, b| b.total_cmp(a));
+                let scale = sizes.first().map_or(0.0, |largest| largest / 127.0).max(f32::MIN_POSITIVE);
+                prop_assert_eq!(decoded.iter().filter(|value| **value != 0.0).count(), count as usize);
+                for (out, value) in decoded.iter().zip(&tensor.values).filter(|(out, _)| **out != 0.0) {
+                    prop_assert!(value.abs() >= sizes[count as usize - 1]);
+                    prop_assert!((out - value).abs() <= scale * 1.00001, "{} {} {}", out, value, scale);
+                }
+            }
             _ => {
                 let width = decoded.len() / tensor.shape.dims()[0] as usize;
                 for (out, row) in decoded.chunks(width).zip(tensor.values.chunks(width)) {

@@ -10,6 +10,10 @@ fn workspace() -> Workspace {
     Workspace::new(1)
 }
 
+fn means(elements: usize) -> Means {
+    Means::zeros(elements, Precision::F32)
+}
+
 fn kept(rows: usize, cols: usize) -> Normalized {
     layer_norm_kept(&workspace(), &tensor(rows, cols), &vec![1.0; cols], &vec![0.0; cols], 1e-5).1
 }
@@ -122,11 +126,13 @@ panics! {
     a_label_too_few: cross_entropy(&workspace(), &tensor(2, 3), &[0], 0.0);
 
     adamw_of_a_longer_gradient:
-        adamw(&workspace(), &mut [0.0; 3], &[0.0; 4], 1.0, [&mut [0.0; 3], &mut [0.0; 3]], ADAM);
-    adamw_of_a_shorter_state: adamw(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, [&mut [0.0; 3], &mut [0.0; 2]], ADAM);
+        adamw(&workspace(), &mut [0.0; 3], &[0.0; 4], 1.0, [&mut means(3), &mut means(3)], ADAM);
+    adamw_of_a_shorter_state:
+        adamw(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, [&mut means(3), &mut means(2)], ADAM);
     momentum_of_a_longer_gradient:
-        momentum(&workspace(), &mut [0.0; 3], &[0.0; 4], 1.0, &mut [0.0; 3], [0.1, 0.9, 0.0]);
-    momentum_of_a_longer_state: momentum(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, &mut [0.0; 4], [0.1, 0.9, 0.0]);
+        momentum(&workspace(), &mut [0.0; 3], &[0.0; 4], 1.0, &mut means(3), [0.1, 0.9, 0.0], 1);
+    momentum_of_a_longer_state:
+        momentum(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, &mut means(4), [0.1, 0.9, 0.0], 1);
     add_into_of_a_longer_base: add_into(&workspace(), &mut [0.0; 3], &[0.0; 4], &[0.0; 3]);
     add_into_of_a_shorter_delta: add_into(&workspace(), &mut [0.0; 3], &[0.0; 3], &[0.0; 2]);
 

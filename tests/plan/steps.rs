@@ -3,7 +3,7 @@
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use taps::kernels::{Segments, Workspace, cross_entropy};
+use taps::kernels::{Precision, Segments, Workspace, cross_entropy};
 use taps::models::InputSpec;
 use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Tokens};
 use taps::train::{Adapted, Config, Norms, Optimizer, Step, Tape, plan_step};
@@ -34,6 +34,7 @@ struct Setting {
     active: Vec<LayerId>,
     norms: Norms,
     optimizer: Optimizer,
+    states: Precision,
     threads: usize,
 }
 
@@ -50,6 +51,7 @@ impl Setting {
             active: tapped,
             norms: *[Norms::Frozen, Norms::Affine, Norms::Statistics].choose(random),
             optimizer: *[Optimizer::AdamW, Optimizer::Sgd { momentum: 0.9 }].choose(random),
+            states: *[Precision::F32, Precision::Bf16, Precision::Int8].choose(random),
             threads: random.random_range(1..=2),
         }
     }
@@ -107,10 +109,11 @@ fn measured(base: &Base, model: &Model, input: &Input, setting: &Setting) -> usi
         };
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
         let (rate, head_rate, score_rate) = (1e-4, 1e-4, 0.0);
-        let (optimizer, decay, lambda, by_bytes, clip) = (setting.optimizer, 0.0, 0.0, false, None);
+        let (optimizer, states) = (setting.optimizer, setting.states);
+        let (decay, lambda, by_bytes, clip) = (0.0, 0.0, false, None);
         assert!(adapted.update(
             &workspace,
-            Step { optimizer, rate, head_rate, score_rate, decay, lambda, by_bytes, clip, number }
+            Step { optimizer, states, rate, head_rate, score_rate, decay, lambda, by_bytes, clip, number }
         ));
     }
     workspace.peak_bytes() + adapted.own_bytes()
@@ -129,8 +132,8 @@ fn a_step_takes_what_is_planned() {
             let random = &mut ChaCha8Rng::seed_from_u64(seed);
             let setting = Setting::draw(&model, random);
             let input = setting.input(&model, random);
-            let Setting { classes, norms, optimizer, threads, .. } = setting;
-            let config = Config { norms, optimizer, threads, ..Config::default() };
+            let Setting { classes, norms, optimizer, states, threads, .. } = setting;
+            let config = Config { norms, optimizer, states, threads, ..Config::default() };
             let plan = plan_step(&base, &model, &input, classes, &setting.active, &config).unwrap();
             let (planned, measured) = (plan.total() - plan.batch, measured(&base, &model, &input, &setting));
             let ratio = planned as f64 / measured as f64;

@@ -1,6 +1,7 @@
 //! Signed bytes with one scale per row. A row is one index of the first dimension.
 
 use super::Error;
+use super::rows::{is_scale, largest, nearest};
 
 const LIMIT: f32 = 127.0;
 
@@ -13,14 +14,14 @@ pub(super) fn check(rows: usize, payload: &[u8], entry: usize) -> Result<(), Err
         if !scale.is_finite() {
             return Err(Error::NotFinite { entry, element: first });
         }
-        if !is_scale(scale) {
+        if !is_scale(scale, LIMIT) {
             return Err(Error::Scale { entry, row });
         }
         let (bits, minimum) =
             bytes.iter().fold((0, false), |(bits, minimum), &byte| (bits | byte, minimum | (byte == 0x80)));
         if minimum {
             let at = bytes.iter().position(|&byte| byte == 0x80).unwrap_or_default();
-            return Err(Error::Int8Minimum { entry, element: first + at });
+            return Err(Error::Minimum { entry, element: first + at });
         }
         if scale == 0.0 && bits != 0 {
             let at = bytes.iter().position(|&byte| byte != 0).unwrap_or_default();
@@ -47,9 +48,9 @@ pub(super) fn encode(rows: usize, values: &[f32], payload: &mut [u8], entry: usi
     let (scales, bytes) = payload.split_at_mut(payload.len().min(rows * 4));
     let lines = values.chunks(width).zip(bytes.chunks_mut(width));
     for (row, ((values, bytes), to)) in lines.zip(scales.as_chunks_mut().0).enumerate() {
-        let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let largest = largest(values);
         let scale = scale_for(largest);
-        if !is_scale(scale) {
+        if !is_scale(scale, LIMIT) {
             let at = values.iter().position(|value| value.abs() == largest).unwrap_or_default();
             return Err(Error::Overflow { entry, element: row * width + at });
         }
@@ -70,12 +71,6 @@ fn width(rows: usize, elements: usize) -> usize {
     elements.checked_div(rows).unwrap_or_default().max(1)
 }
 
-/// Zero, or positive and normal with every product finite: products then are the same on machines that flush
-/// subnormal numbers to zero.
-fn is_scale(scale: f32) -> bool {
-    scale.to_bits() == 0 || (scale.is_normal() && scale.is_sign_positive() && (scale * LIMIT).is_finite())
-}
-
 fn scale_for(largest: f32) -> f32 {
     let scale = largest / LIMIT;
     if scale < f32::MIN_POSITIVE { 0.0 } else { scale }
@@ -86,11 +81,7 @@ fn quantise(value: f32, scale: f32) -> i8 {
     if scale == 0.0 {
         return 0;
     }
-    let ratio = value / scale;
-    let whole = ratio as i32;
-    let fraction = ratio - whole as f32;
-    let rounded = whole + i32::from(fraction >= 0.5) - i32::from(fraction <= -0.5);
-    rounded.clamp(-127, 127) as i8
+    nearest(value / scale).clamp(-127, 127) as i8
 }
 
 #[cfg(test)]
@@ -147,7 +138,7 @@ mod tests {
         let check = |scale, bytes| check(2, &payload(scale, bytes), 3);
         assert_eq!(check(1.0, [1, 0x81]), Ok(()));
         assert_eq!(check(f32::NAN, [0, 0]), Err(Error::NotFinite { entry: 3, element: 2 }));
-        assert_eq!(check(1.0, [1, 0x80]), Err(Error::Int8Minimum { entry: 3, element: 3 }));
+        assert_eq!(check(1.0, [1, 0x80]), Err(Error::Minimum { entry: 3, element: 3 }));
         assert_eq!(check(0.0, [0, 1]), Err(Error::ZeroScale { entry: 3, element: 3 }));
         for scale in [-0.0, -1.0, 1e-40, 3e36] {
             assert_eq!(check(scale, [0, 0]), Err(Error::Scale { entry: 3, row: 1 }), "{scale}");

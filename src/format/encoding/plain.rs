@@ -39,7 +39,7 @@ pub(super) fn apply_f16(payload: &[u8], out: &mut [f32], each: impl Fn(&mut f32,
 
 /// The value of a finite half. Without a branch, so that loops over it become vector code on every target; `half`
 /// does so only where it finds the CPU's own conversion.
-fn widen(half: u16) -> f32 {
+pub(super) fn widen(half: u16) -> f32 {
     const SUBNORMAL_UNIT: f32 = 1.0 / (1 << 24) as f32;
     const BIAS_DIFFERENCE: u32 = 127 - 15;
     let sign = u32::from(half & 0x8000) << 16;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::adapted::Adapted;
-use super::course::{Counts, Course};
+use super::course::{Counts, Course, Stage};
 use super::own::OwnLayer;
 use super::progress::{Event, Observer};
 use super::trainer::Run;
@@ -125,7 +125,15 @@ impl<'a> Keeper<'a> {
             && warm.as_ref().is_none_or(|warm| run.head_fits(Some(&warm.weight), Some(&warm.bias)));
         let layers = best.layers.iter().all(|layer| fits(layer, run))
             && worth.iter().all(|worth| worth.layer.index() < layout.len());
-        if !head || !layers || pass.epoch == 0 || at_once == Some(0) {
+        let (config, steps) = (run.config, run.steps_per_epoch());
+        let epochs = if stage == Stage::Scores { config.select_epochs } else { config.epochs };
+        let counted = total.unwrap_or(0) <= steps * config.epochs
+            && at_once.is_none_or(|at_once| (1..=config.batch).contains(&at_once))
+            && (1..=epochs + 1).contains(&pass.epoch)
+            && pass.done <= steps
+            && best.epoch <= pass.epoch
+            && counts.are_possible();
+        if !head || !layers || !counted {
             return Err(misfit());
         }
         run.counts = counts;

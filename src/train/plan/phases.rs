@@ -103,7 +103,7 @@ impl<N: Network> Planner<'_, N> {
         let step = |batch: &Vec<usize>| {
             let parts = batch.chunks(at_once.max(1)).map(|part| self.shape.batch(self.data.train, part));
             let parts = parts.collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, Error>(step::step(ledger, &self.workspace, self.network, task, self.config.optimizer, &parts)?)
+            Ok::<_, Error>(step::step(ledger, &self.workspace, self.network, task, self.config, &parts)?)
         };
         if let (Some(size), Some(first)) = (validation, epochs.first()) {
             first.iter().take(measured(first.len() * self.config.epochs)).try_for_each(step)?;

@@ -8,7 +8,7 @@ use super::sketch::Sketch;
 use crate::base::Base;
 use crate::kernels::Workspace;
 use crate::runtime::{Error, Input, LayerId, LayerKind, Network, Param, Part};
-use crate::train::{Config, Norms, Optimizer};
+use crate::train::{Config, Norms};
 
 const BYTES: usize = size_of::<f32>();
 
@@ -34,9 +34,7 @@ pub fn plan_step(
     let workspace = Workspace::new(config.threads);
     highest(config.threads, |ledger| {
         own(ledger, &outline);
-        (0..3).try_for_each(|_| {
-            step(ledger, &workspace, network, &outline, config.optimizer, std::slice::from_ref(input))
-        })
+        (0..3).try_for_each(|_| step(ledger, &workspace, network, &outline, config, std::slice::from_ref(input)))
     })
 }
 
@@ -55,13 +53,10 @@ pub(super) fn own(ledger: &Ledger, outline: &Outline<'_>) -> usize {
 }
 
 /// Bytes that the optimizer keeps of what a task owns.
-pub(super) fn states(outline: &Outline<'_>, optimizer: Optimizer) -> usize {
-    let each = match optimizer {
-        Optimizer::AdamW => 2,
-        Optimizer::Sgd { .. } => 1,
-    };
-    let wanted = outline.layout.layers().filter(|(id, _)| outline.is_wanted(*id));
-    BYTES * each * wanted.map(|(id, _)| outline.delta(id)).sum::<usize>()
+fn states(outline: &Outline<'_>, config: &Config) -> usize {
+    let wanted = outline.layout.layers().map(|(id, _)| id).filter(|&id| outline.is_wanted(id));
+    let params = wanted.flat_map(|id| [outline.elements(id), outline.delta(id) - outline.elements(id)]);
+    config.optimizer.means() * params.map(|elements| config.states.bytes(elements)).sum::<usize>()
 }
 
 /// One step over the parts of a batch: forward and backward of each, and an update.
@@ -70,7 +65,7 @@ pub(super) fn step(
     workspace: &Workspace,
     network: &impl Network,
     outline: &Outline<'_>,
-    optimizer: Optimizer,
+    config: &Config,
     parts: &[Input],
 ) -> Result<(), Error> {
     let mut sums: Vec<(LayerId, LayerGrad)> = Vec::new();
@@ -87,7 +82,7 @@ pub(super) fn step(
             }
         });
     }
-    ledger.own(|own| own.states = states(outline, optimizer));
+    ledger.own(|own| own.states = states(outline, config));
     Ok(())
 }
 

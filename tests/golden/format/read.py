@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads a version-1 adapter (src/format/SPEC.md) and prints it as JSON. Needs Python 3.8 and nothing else.
+"""Reads a version-1 or version-2 adapter (src/format/SPEC.md) and prints it as JSON. Needs Python 3.8 and nothing else.
 
 It is written from the specification alone and refuses what the specification refuses.
 """
@@ -108,20 +108,32 @@ class Manifest:
         need(tag < 2, "an option is neither 0 nor 1")
         return read() if tag else None
 
+    def flag(self):
+        tag = self.take(1)[0]
+        need(tag < 2, "a flag is neither 0 nor 1")
+        return tag == 1
+
     def list(self, read, limit):
         count = self.varint()
         need(count <= limit, "a list is too long")
         return [read() for _ in range(count)]
 
     def entry(self):
-        name, role, encoding = self.text(), self.varint(), self.varint()
-        need(role < 3 and encoding < 3, "an unknown role or encoding")
+        name, role, code = self.text(), self.varint(), self.varint()
+        need(role < 3 and code < 7, "an unknown role or encoding")
+        encoding = ("f32", "f16", "int8", "int4", "onebit", "lowrank", "sparse")[code]
+        if code == 3:
+            encoding = {"int4": {"group": self.varint()}}
+        if code == 5:
+            encoding = {"lowrank": {"rank": self.varint(), "half": self.flag()}}
+        if code == 6:
+            encoding = {"sparse": {"count": self.varint(), "places": self.varint()}}
         shape = self.list(self.varint, 6)
         offset, length, base = self.varint(64), self.varint(64), self.option(self.digest)
         return {
             "name": name,
             "role": ("delta", "replacement", "statistics")[role],
-            "encoding": ("f32", "f16", "int8")[encoding],
+            "encoding": encoding,
             "shape": shape,
             "offset": offset,
             "length": length,
@@ -138,35 +150,124 @@ def rounded(value):
     return struct.unpack("<f", struct.pack("<f", value))[0]
 
 
+def kind(entry):
+    """The name of an entry's encoding and its parameters."""
+    encoding = entry["encoding"]
+    return (encoding, {}) if isinstance(encoding, str) else next(iter(encoding.items()))
+
+
 def expected_length(entry, elements):
-    if entry["encoding"] == "int8":
-        need(len(entry["shape"]) >= 2, "int8 without rows")
-        return 4 * entry["shape"][0] + elements
-    return {"f32": 4, "f16": 2}[entry["encoding"]] * elements
+    name, of = kind(entry)
+    if name in ("f32", "f16"):
+        return {"f32": 4, "f16": 2}[name] * elements
+    if name == "sparse":
+        need(of["count"] <= elements, "more places than elements")
+        return 4 + of["places"] + of["count"]
+    need(len(entry["shape"]) >= 2, "an encoding by rows without rows")
+    rows = entry["shape"][0]
+    width = elements // rows
+    if name == "int8":
+        return 4 * rows + elements
+    if name == "int4":
+        need(of["group"] > 0 and of["group"] % 2 == 0, "a group that is not even")
+        return rows * (2 * -(-width // of["group"]) + -(-width // 2))
+    if name == "onebit":
+        return rows * (4 + -(-width // 8))
+    need(1 <= of["rank"] <= min(rows, width), "a rank")
+    return (rows + width) * of["rank"] * (2 if of["half"] else 4)
+
+
+def need_scale(bits, limit):
+    """Zero, or positive and normal, `limit` times which is finite in binary32."""
+    (scale,) = struct.unpack("<f", struct.pack("<I", bits))
+    normal = 0x00800000 <= bits < 0x7F800000
+    need(bits == 0 or normal and scale * limit < 2.0**128 - 2.0**103, "a scale")
+    return scale
 
 
 def decode(entry, payload, elements):
-    if entry["encoding"] != "int8":
-        values = struct.unpack("<%d%s" % (elements, {"f32": "f", "f16": "e"}[entry["encoding"]]), payload)
+    name, of = kind(entry)
+    if name in ("f32", "f16"):
+        values = struct.unpack("<%d%s" % (elements, name[1] == "3" and "f" or "e"), payload)
         need(all(map(finite, values)), "a value is not finite")
         return list(values)
+    if name == "sparse":
+        return decode_sparse(of, payload, elements)
     rows = entry["shape"][0]
     width = elements // rows
-    scales = struct.unpack("<%df" % rows, payload[:4 * rows])
-    bits = struct.unpack("<%dI" % rows, payload[:4 * rows])
-    quantised = struct.unpack("<%db" % elements, payload[4 * rows:])
-    for bit, scale in zip(bits, scales):
-        normal = 0x00800000 <= bit < 0x7F800000
-        need(bit == 0 or normal and scale * 127 < 2.0**128 - 2.0**103, "a scale")
-    need(all(-127 <= q and (q == 0 or bits[i // width]) for i, q in enumerate(quantised)), "a quantised value")
+    return {"int8": decode_int8, "int4": decode_int4, "onebit": decode_one_bit, "lowrank": decode_low_rank}[name](
+        of, payload, rows, width
+    )
+
+
+def decode_int8(_, payload, rows, width):
+    scales = [need_scale(bits, 127) for bits in struct.unpack("<%dI" % rows, payload[:4 * rows])]
+    quantised = struct.unpack("<%db" % (rows * width), payload[4 * rows:])
+    need(all(-127 <= q and (q == 0 or scales[i // width]) for i, q in enumerate(quantised)), "a quantised value")
     return [rounded(scales[i // width] * q) for i, q in enumerate(quantised)]
+
+
+def decode_int4(of, payload, rows, width):
+    groups, stride = -(-width // of["group"]), -(-width // 2)
+    halves = struct.unpack("<%dH" % (rows * groups), payload[:2 * rows * groups])
+    scales = [need_scale(half << 16, 7) for half in halves]
+    values = []
+    for row in range(rows):
+        line = payload[2 * rows * groups + row * stride:][:stride]
+        nibbles = [half for byte in line for half in (byte & 15, byte >> 4)]
+        need(not any(nibbles[width:]), "unused bits")
+        for at, nibble in enumerate(nibbles[:width]):
+            scale, q = scales[row * groups + at // of["group"]], nibble - 16 * (nibble > 7)
+            need(q != -8 and (q == 0 or scale), "a quantised value")
+            values.append(rounded(scale * q))
+    return values
+
+
+def decode_one_bit(_, payload, rows, width):
+    scales = [need_scale(bits, 1) for bits in struct.unpack("<%dI" % rows, payload[:4 * rows])]
+    stride, values = -(-width // 8), []
+    for row, scale in enumerate(scales):
+        bits = int.from_bytes(payload[4 * rows + row * stride:][:stride], "little")
+        need(bits >> width == 0 and (bits == 0 or scale), "unused bits, or signs of nothing")
+        values += [-scale if bits >> at & 1 else scale for at in range(width)]
+    return values
+
+
+def decode_low_rank(of, payload, rows, width):
+    rank = of["rank"]
+    factors = struct.unpack("<%d%s" % ((rows + width) * rank, "e" if of["half"] else "f"), payload)
+    need(all(map(finite, factors)), "a factor is not finite")
+    left, right = factors[:rows * rank], factors[rows * rank:]
+    most = max(map(abs, left)) * max(map(abs, right)) * rank
+    need(most < 2.0**128 - 2.0**104, "factors are too large")
+    values = []
+    for row in range(rows):
+        for column in range(width):
+            value = 0.0
+            for k in range(rank):
+                value = rounded(value + rounded(left[row * rank + k] * right[k * width + column]))
+            values.append(value)
+    return values
+
+
+def decode_sparse(of, payload, elements):
+    scale = need_scale(*struct.unpack("<I", payload[:4]), 127)
+    need((scale == 0) == (of["count"] == 0), "a scale of nothing, or none")
+    gaps = Manifest(payload[4:4 + of["places"]])
+    values, at = [0.0] * elements, -1
+    for q in struct.unpack("<%db" % of["count"], payload[4 + of["places"]:]):
+        at += gaps.varint() + 1
+        need(at < elements and q not in (0, -128), "a place or a quantised value")
+        values[at] = rounded(scale * q)
+    need(gaps.at == of["places"], "places go on after the last")
+    return values
 
 
 def read(file):
     need(len(file) >= 96, "too short")
     magic, version, flags, manifest_length, total = struct.unpack("<8sHHIQ", file[:24])
     need(magic == b"\x89TAPS\r\n\x1a", "not an adapter")
-    need((version, flags) == (1, 0), "version %d, flags %d" % (version, flags))
+    need(version in (1, 2) and flags == 0, "version %d, flags %d" % (version, flags))
     need(total == len(file), "the length is not the stated one")
     checksum = file[-32:]
     need(blake3(file[:-32]) == checksum, "the checksum does not match")
@@ -189,6 +290,8 @@ def read(file):
     adapter["entries"] = entries = manifest.list(manifest.entry, 65535)
     need(manifest.at == manifest_length, "the manifest goes on after its last entry")
 
+    new = any(kind(entry)[0] in ("int4", "onebit", "lowrank", "sparse") for entry in entries)
+    need(version == 1 + new, "a version that is not the lowest")
     end = 0
     for before, entry in zip([None] + entries, entries):
         need(before is None or before["name"].encode() < entry["name"].encode(), "names do not ascend")

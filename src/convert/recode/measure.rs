@@ -1,0 +1,77 @@
+//! The outputs of an adapter on some examples, and how far those of another are from them.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::{BATCH, Error, Opened};
+use crate::kernels::{Tensor, Workspace, softmax};
+use crate::runtime::{Eval, Examples, Network, Score, evaluate};
+
+/// Examples, and the class probabilities that the adapter as it was gives them.
+pub(in crate::convert) struct Measure<'a> {
+    pub(super) examples: &'a dyn Examples,
+    pub(super) workspace: Workspace,
+    pub(super) batches: Vec<Vec<usize>>,
+    /// `[examples, classes]` for each batch.
+    probabilities: Vec<Vec<f32>>,
+}
+
+impl<'a> Measure<'a> {
+    /// Of at most `count` of the examples, drawn by the seed, in batches of similar length.
+    pub(in crate::convert) fn new<N: Network>(
+        opened: &Opened<'_, N>,
+        examples: &'a dyn Examples,
+        [count, threads]: [usize; 2],
+        seed: u64,
+    ) -> Result<Self, Error> {
+        if examples.len() < 2 {
+            return Err(Error::NoExamples { what: "measuring what is lost" });
+        }
+        let workspace = Workspace::new(threads);
+        let mut order: Vec<usize> = (0..examples.len()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        order.truncate(count.max(2));
+        order.sort_by_key(|&index| examples.rows(index));
+        let batches: Vec<Vec<usize>> = order.chunks(BATCH).map(<[usize]>::to_vec).collect();
+        let mut probabilities = Vec::new();
+        for batch in &batches {
+            let mut logits = opened.network.logits(&mut Eval::new(opened, &workspace), &examples.batch(batch)?)?;
+            let classes = logits.cols();
+            softmax(&mut logits, classes);
+            probabilities.push(logits.to_vec());
+        }
+        Ok(Self { examples, workspace, batches, probabilities })
+    }
+
+    /// Mean divergence of the class probabilities of `opened` from those of the adapter as it was, in nats.
+    pub(in crate::convert) fn divergence<N: Network>(&self, opened: &Opened<'_, N>) -> Result<f64, Error> {
+        let (mut sum, mut count) = (0.0, 0);
+        for (number, batch) in self.batches.iter().enumerate() {
+            let input = self.examples.batch(batch)?;
+            let mut logits = opened.network.logits(&mut Eval::new(opened, &self.workspace), &input)?;
+            sum += self.divergence_of(number, &mut logits);
+            count += batch.len();
+        }
+        Ok(sum / count.max(1) as f64)
+    }
+
+    /// The sum over the examples of a batch. The logits become the difference of probabilities, which is the gradient.
+    pub(super) fn divergence_of(&self, number: usize, logits: &mut Tensor) -> f64 {
+        let classes = logits.cols();
+        softmax(logits, classes);
+        let mut sum = 0.0;
+        for (found, &wanted) in logits.iter_mut().zip(&self.probabilities[number]) {
+            if wanted > 0.0 {
+                sum += f64::from(wanted) * (f64::from(wanted).ln() - f64::from(*found).max(1e-30).ln());
+            }
+            *found -= wanted;
+        }
+        sum.max(0.0)
+    }
+
+    pub(in crate::convert) fn score<N: Network>(&self, opened: &Opened<'_, N>) -> Result<Score, Error> {
+        let order: Vec<usize> = self.batches.concat();
+        Ok(evaluate(opened.network, opened, self.examples, &order, BATCH, &self.workspace)?)
+    }
+}
