@@ -117,3 +117,40 @@ fn adapters_are_scaled_and_combined() {
     assert_eq!(json(&["inspect", path])["task"], "both");
     refused(&["scale", ROTATED, path, "--base", BASE, "--lines", "0.6"], "0.6,0.4");
 }
+
+#[test]
+fn only_what_a_trusted_key_signed_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, other, signed) = (path("a.key"), path("b.key"), path("signed.taps"));
+    let made = json(&["keygen", &key]);
+    json(&["keygen", &other]);
+    let (public, strange) = (path("a.key.pub"), path("b.key.pub"));
+    assert_eq!(made["public"], public);
+    let before = std::fs::read(&key).unwrap();
+    let again = taps(&["keygen", &key]);
+    assert!(again.status.code() == Some(1) && std::fs::read(&key).unwrap() == before, "a key is never written over");
+    assert_eq!(json(&["sign", ROTATED, "--key", &key, "--out", &signed])["key"], made["key"]);
+    let failed = |args: &[&str], word: &str| {
+        let output = taps(args);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains(word), "{args:?}: {message}");
+    };
+    let checked = json(&["verify", &signed, "--base", BASE, "--key", &strange, "--key", &public]);
+    assert_eq!(checked["signed_by"], made["key"]);
+    failed(&["verify", &signed, "--key", &strange], "not trusted");
+    failed(&["verify", ROTATED, "--key", &public], "not signed");
+    let eval = |adapter: &str, key: &str| {
+        let eval = ["eval", "--base", BASE, "--data", DIGITS, "--adapter", adapter, "--trust", key];
+        taps(&eval).status.success()
+    };
+    assert!(eval(&signed, &public) && !eval(&signed, &strange) && !eval(ROTATED, &public));
+    let mut altered = std::fs::read(&signed).unwrap();
+    let at = altered.len() - 1;
+    altered[at] ^= 1;
+    std::fs::write(&signed, altered).unwrap();
+    failed(&["verify", &signed, "--key", &public], "signature does not hold");
+    assert!(!eval(&signed, &public));
+    refused(&["sign", ROTATED, "--key", &public, "--out", &signed], "public key");
+    refused(&["verify", ROTATED, "--key", &key], "secret key");
+}

@@ -171,9 +171,9 @@ fn a_lora_gives_the_logits_of_peft() {
     let (ids, lengths) = (golden.integers("ids"), golden.integers("lengths"));
     let mut packed = Vec::new();
     for (row, &length) in ids.chunks(12).zip(&lengths) {
-        packed.extend(row[..length as usize].iter().map(|&id| id as u32));
+        packed.extend(row[..length].iter().map(|&id| id as u32));
     }
-    let segments = Segments::from_lengths(lengths.iter().map(|&length| length as usize));
+    let segments = Segments::from_lengths(lengths.iter().copied());
     let runtime = Runtime::new(base, model).with_threads(1);
     let task = runtime.load_bytes(&file, "lora").unwrap();
     let found = runtime.predict_as(task, &Input::Tokens(Tokens { ids: packed, segments })).unwrap();

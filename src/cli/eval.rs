@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::image_args::CacheArgs;
 use super::record::Measured;
-use super::session::{BaseArgs, ColumnArgs, Session};
+use super::session::{BaseArgs, ColumnArgs, Session, TrustArgs};
 use super::text::percent;
 use super::{Error, Mode};
 use crate::data::Options;
@@ -23,6 +23,8 @@ pub(super) struct Args {
     /// Adapter to measure [default: the base itself]
     #[arg(long, value_name = "FILE")]
     adapter: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Labelled examples: .csv, .tsv or .jsonl, a folder of class folders of images, or IDX images
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -37,7 +39,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let session = Session::open(&args.base)?;
-    let runtime = Runtime::new(session.base.clone(), &session.model);
+    let runtime = args.trust.on(Runtime::new(session.base.clone(), &session.model))?;
     let task = match &args.adapter {
         Some(adapter) => runtime.load(adapter)?,
         None => runtime.base_task().clone(),

@@ -12,6 +12,7 @@ mod eval;
 mod folder;
 mod image_args;
 mod inspect;
+mod keys;
 mod pictures;
 mod planned;
 mod predict;
@@ -78,6 +79,10 @@ enum Command {
     Scale(convert::ScaleArgs),
     /// Make one adapter of several
     Combine(convert::CombineArgs),
+    /// Make a key to sign adapters with
+    Keygen(keys::KeygenArgs),
+    /// Sign an adapter
+    Sign(keys::SignArgs),
     /// Check an adapter file, and that it belongs to a base
     Verify(verify::Args),
 }
@@ -132,6 +137,8 @@ pub fn main() -> ExitCode {
         Command::ImportLora(args) => convert::import_lora(&args, mode),
         Command::Scale(args) => convert::scale(&args, mode),
         Command::Combine(args) => convert::combine(&args, mode),
+        Command::Keygen(args) => keys::keygen(&args, mode),
+        Command::Sign(args) => keys::sign(&args, mode),
         Command::Verify(args) => verify::run(&args, mode),
     };
     match done {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::session::{BaseArgs, ColumnArgs, Session};
+use super::session::{BaseArgs, ColumnArgs, Session, TrustArgs};
 use super::text::percent;
 use super::{Error, Mode};
 use crate::data::{Columns, read_images, read_texts};
@@ -23,6 +23,8 @@ pub(super) struct Args {
     /// Adapter to predict with; several are switched between [default: the base itself]
     #[arg(long = "adapter", value_name = "FILE")]
     adapters: Vec<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// File of texts (.txt, one a line; .csv, .tsv, .jsonl)
     #[arg(long, value_name = "FILE", conflicts_with = "inputs")]
     data: Option<PathBuf>,
@@ -55,7 +57,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     const BATCH: usize = 32;
     let inputs = args.inputs()?;
     let Session { base, model, tokenizer, image } = Session::open(&args.base)?;
-    let runtime = Runtime::new(base, model).with_threads(mode.threads);
+    let runtime = args.trust.on(Runtime::new(base, model).with_threads(mode.threads))?;
     let mut tasks = args.adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
     if tasks.is_empty() {
         tasks.push(runtime.base_task().clone());

@@ -17,8 +17,8 @@ use crate::runtime::{Examples, Network, write_atomically};
 use crate::train::Config;
 
 /// Steps of calibration, and examples to measure on, unless others are asked for.
-const CALIBRATION: usize = 100;
-const EXAMPLES: usize = 512;
+const CALIBRATION: usize = 200;
+const EXAMPLES: usize = 2048;
 
 #[derive(ClapArgs)]
 #[command(
@@ -66,7 +66,7 @@ pub(super) struct Args {
     /// Examples of them that are used, at most
     #[arg(long, value_name = "N", default_value_t = EXAMPLES)]
     examples: usize,
-    /// Steps in which the scales of one-bit deltas are calibrated, with --data
+    /// Steps in which what one-bit and low-rank deltas lose is made up for, with --data
     #[arg(long, value_name = "N", default_value_t = CALIBRATION)]
     calibration: usize,
     /// Seed of the choice of examples

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Error;
+use super::keys::public_keys;
 use crate::base::Base;
 use crate::data::{Columns, Dataset, ImageSpec, Options, Tokenizer};
 use crate::models::{self, InputSpec, Model};
@@ -47,6 +48,23 @@ fn image_size(text: &str) -> Result<[usize; 2], String> {
         .zip(side(width))
         .map(|(height, width)| [height, width])
         .ok_or("a size in pixels, as 96 or 51x40".into())
+}
+
+/// Which adapters are accepted.
+#[derive(Args)]
+pub(super) struct TrustArgs {
+    /// Public key; only adapters signed by one of those named are accepted [default: any]
+    #[arg(long, value_name = "FILE")]
+    trust: Vec<PathBuf>,
+}
+
+impl TrustArgs {
+    pub(super) fn on<N: Network>(&self, runtime: Runtime<N>) -> Result<Runtime<N>, Error> {
+        match self.trust.is_empty() {
+            true => Ok(runtime),
+            false => Ok(runtime.with_trusted(public_keys(&self.trust)?)),
+        }
+    }
 }
 
 /// Which columns of a text file are read.

@@ -89,7 +89,7 @@ pub fn diff<N: Network>(
     for &id in &tapped {
         let change = changes.iter().find(|(of, _)| *of == id).map_or(0.0, |(_, change)| f64::from(*change));
         worth.push(match &measure {
-            Some(measure) => opened.without(id, |opened| measure.divergence(opened))?,
+            Some(measure) => opened.without(id, |opened| measure.about(opened))?,
             None => change,
         });
     }

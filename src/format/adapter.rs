@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::envelope::Envelope;
 use super::head::Head;
 use super::layout::HEADER;
-use super::{Digest, Entries, Entry, Error, Labels, MAX_ENTRIES, MAX_LABELS, Place, Summary};
+use super::{Digest, Entries, Entry, Error, Labels, MAX_ENTRIES, MAX_LABELS, Place, Signature, Summary};
 
 /// A file that has passed every check of [`Adapter::parse`]: a view of its bytes, cheap to copy.
 #[derive(Clone, Copy)]
@@ -14,6 +14,7 @@ pub struct Adapter<'a> {
     entries: (Cursor<'a>, usize),
     payloads: &'a [u8],
     digest: Digest,
+    signature: Option<Signature>,
     len: usize,
 }
 
@@ -26,7 +27,7 @@ impl<'a> Adapter<'a> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Adapter<'a>, Error> {
-        let Envelope { version, manifest, payloads, payloads_at, digest } = Envelope::open(bytes)?;
+        let Envelope { version, manifest, payloads, payloads_at, digest, signature, .. } = Envelope::open(bytes)?;
         let mut cursor = Cursor::new(manifest, HEADER);
         let head = read_head(&mut cursor)?;
 
@@ -45,7 +46,7 @@ impl<'a> Adapter<'a> {
         }
         let entries = (cursor, found);
         Entries::new(cursor, found, payloads).check(version, payloads_at)?;
-        Ok(Adapter { head, labels, entries, payloads, digest, len: bytes.len() })
+        Ok(Adapter { head, labels, entries, payloads, digest, signature, len: bytes.len() })
     }
 
     /// The name of the task.
@@ -95,9 +96,15 @@ impl<'a> Adapter<'a> {
         self.entries().take_while(|entry| entry.name <= name).find(|entry| entry.name == name)
     }
 
-    /// The checksum of the file: equal for equal adapters, and only for them.
+    /// The checksum of the file: equal for equal adapters, and only for them. A signed one is another than the same without
+    /// a signature.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The signature, where there is one. It says nothing until it is checked.
+    pub fn signature(&self) -> Option<Signature> {
+        self.signature
     }
 
     /// The length of the file in bytes.

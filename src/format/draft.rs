@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
         let (front, mut payloads) = body.split_at_mut_checked(payloads_at).ok_or(too_small)?;
         let (header, front) = front.split_first_chunk_mut::<HEADER>().ok_or(too_small)?;
         let manifest = u32::try_from(manifest).map_err(|_| too_small)?;
-        *header = Header { version, manifest, total: total as u64 }.to_bytes();
+        *header = Header { version, signed: false, manifest, total: total as u64 }.to_bytes();
         self.write_manifest(front).ok_or(too_small)?;
 
         for (entry, tensor) in self.tensors.iter().enumerate() {

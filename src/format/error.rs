@@ -26,7 +26,7 @@ pub enum Error {
     #[error("entry {entry}: an encoding of version {needed} in a file of version {stated}")]
     LaterEncoding { entry: usize, stated: u16, needed: u16 },
     /// The file uses features that this reader does not know.
-    #[error("flags {found:#06x} at byte 10, and version {VERSION} has none: update the reader")]
+    #[error("flags {found:#06x} at byte 10, and this reader knows the lowest bit alone: update the reader")]
     Flags { found: u16 },
     /// The file is not as long as its header says.
     #[error("byte 16 states {stated} bytes and the file has {found}: copy or download it again")]
@@ -88,7 +88,7 @@ pub enum Error {
     #[error("{place}: dimension {dim} is zero")]
     ZeroDim { place: Place, dim: usize },
     /// The encoding works by rows, and the shape has none.
-    #[error("entry {entry}: the encoding needs at least 2 dimensions and the shape has {found}: use f32 or f16")]
+    #[error("entry {entry}: the encoding needs more dimensions and the shape has {found}: use f32 or f16")]
     Rank { entry: usize, found: usize },
     /// The size of a group, the rank or the count of an encoding is out of range.
     #[error(
@@ -149,6 +149,15 @@ pub enum Error {
     /// The slice to decode into does not have the tensor's size.
     #[error("entry {entry}: a slice of {found} elements for a tensor of {expected}")]
     OutputLength { entry: usize, expected: usize, found: usize },
+    /// A signature is asked for and there is none.
+    #[error("the file is not signed, and only files signed by a trusted key are accepted")]
+    Unsigned,
+    /// The signature is by a key that is not trusted. The number is the first four bytes of the key.
+    #[error("the file is signed by the key {key:08x}…, which is not trusted")]
+    UnknownSigner { key: u32 },
+    /// The signature is not that of the file by its key.
+    #[error("the signature does not hold: the file was altered after it was signed")]
+    WrongSignature,
     /// The slice to encode into is shorter than the file.
     #[error("the adapter takes {needed} bytes and the slice has {found}: `Draft::encoded_len` tells the length")]
     OutputTooSmall { needed: usize, found: usize },

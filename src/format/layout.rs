@@ -32,6 +32,12 @@ pub(super) const HEADER: usize = 24;
 /// Bytes of the checksum at the end.
 pub(super) const TRAILER: usize = 32;
 
+/// Bytes of a signature behind the checksum: key, R and S.
+pub(super) const SIGNATURE: usize = 96;
+
+/// The flag of a file that has one.
+pub(super) const SIGNED: u16 = 1;
+
 /// No file is shorter: a header, its padding and the checksum.
 pub(super) const MIN_FILE: usize = ALIGNMENT + TRAILER;
 

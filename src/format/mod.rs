@@ -59,6 +59,7 @@ mod place;
 mod record;
 mod role;
 mod shape;
+mod signature;
 mod summary;
 
 #[doc = include_str!("SPEC.md")]
@@ -76,4 +77,7 @@ pub use layout::{ALIGNMENT, MAGIC, MAX_DIMS, MAX_ENTRIES, MAX_LABELS, MAX_MANIFE
 pub use place::Place;
 pub use role::Role;
 pub use shape::Shape;
+#[cfg(feature = "sign")]
+pub use signature::SecretKey;
+pub use signature::{PublicKey, Signature};
 pub use summary::Summary;

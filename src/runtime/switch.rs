@@ -9,6 +9,8 @@ use arc_swap::ArcSwap;
 use super::{Error, Eval, Input, Network, Prediction, Task};
 use crate::base::Base;
 use crate::format::Adapter;
+#[cfg(feature = "sign")]
+use crate::format::PublicKey;
 use crate::kernels::Workspace;
 
 /// One base, its network, and the task that new forward passes use.
@@ -20,6 +22,8 @@ pub struct Runtime<N> {
     base_task: Arc<Task>,
     current: ArcSwap<Task>,
     workspace: Workspace,
+    #[cfg(feature = "sign")]
+    trusted: Option<Box<[PublicKey]>>,
 }
 
 /// The current task as a short-lived borrow; see [`Runtime::current`].
@@ -38,12 +42,28 @@ impl<N: Network> Runtime<N> {
     /// A runtime whose current task is the base itself.
     pub fn new(base: Base, network: N) -> Self {
         let base_task = Arc::new(Task::of_base(&base, &network));
-        Self { current: ArcSwap::new(base_task.clone()), base_task, base, network, workspace: Workspace::default() }
+        Self {
+            current: ArcSwap::new(base_task.clone()),
+            base_task,
+            base,
+            network,
+            workspace: Workspace::default(),
+            #[cfg(feature = "sign")]
+            trusted: None,
+        }
     }
 
     /// The same with forward passes of up to `threads` threads.
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.workspace = Workspace::new(threads);
+        self
+    }
+
+    /// The same that loads only adapters signed by one of these keys. A task that was built otherwise may still be switched
+    /// to.
+    #[cfg(feature = "sign")]
+    pub fn with_trusted(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.trusted = Some(keys.into_iter().collect());
         self
     }
 
@@ -65,7 +85,8 @@ impl<N: Network> Runtime<N> {
     /// Reads an adapter file, checks it against the base and merges its layers. The current task stays.
     ///
     /// # Errors
-    /// If the file cannot be read, is damaged, or was made for another base: the error says which.
+    /// If the file cannot be read, is damaged, was made for another base, or is not signed as it must be: the error says
+    /// which.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Arc<Task>, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
@@ -77,7 +98,12 @@ impl<N: Network> Runtime<N> {
     /// # Errors
     /// As [`Runtime::load`].
     pub fn load_bytes(&self, bytes: &[u8], origin: &str) -> Result<Arc<Task>, Error> {
-        let adapter = Adapter::parse(bytes).map_err(|source| Error::Format { origin: origin.to_owned(), source })?;
+        let refuse = |source| Error::Format { origin: origin.to_owned(), source };
+        let adapter = Adapter::parse(bytes).map_err(refuse)?;
+        #[cfg(feature = "sign")]
+        if let Some(keys) = &self.trusted {
+            adapter.verify(keys).map_err(refuse)?;
+        }
         Task::build(&self.base, &self.network, &adapter, origin).map(Arc::new)
     }
 

@@ -13,12 +13,25 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format").join(name)
 }
 
+/// The file `encodings`, signed with a secret key of 32 sevens.
+#[cfg(feature = "sign")]
+fn signed() -> Option<(&'static str, Vec<u8>)> {
+    let plain = encodings().encode();
+    let mut file = vec![0; plain.len() + 96];
+    taps::format::SecretKey::from_bytes(&[7; 32]).sign(&plain, &mut file).unwrap();
+    Some(("signed", file))
+}
+
+#[cfg(not(feature = "sign"))]
+fn signed() -> Option<(&'static str, Vec<u8>)> {
+    None
+}
+
 #[test]
 fn golden_files_hold() {
-    for (name, model) in
-        [("minimal", minimal()), ("encodings", encodings()), ("extremes", extremes()), ("small", small())]
-    {
-        let written = model.encode();
+    let files = [("minimal", minimal()), ("encodings", encodings()), ("extremes", extremes()), ("small", small())];
+    let files = files.map(|(name, model)| (name, model.encode()));
+    for (name, written) in files.into_iter().chain(signed()) {
         let said = json::of(&Adapter::parse(&written).unwrap());
         let (file, reading) = (golden(&format!("{name}.taps")), golden(&format!("{name}.json")));
         if env::var_os("TAPS_BLESS").is_some() {

@@ -15,7 +15,7 @@ pub fn of(adapter: &Adapter<'_>) -> String {
     let entries: Vec<Entry> = adapter.entries().collect();
     let start = entries.first().map_or(0, |entry| entry.payload.as_ptr() as usize);
     let summary = adapter.summary();
-    let root = Map(vec![
+    let mut root = vec![
         ("task", text(adapter.task())),
         ("architecture", text(adapter.architecture())),
         ("method", text(adapter.method())),
@@ -38,9 +38,13 @@ pub fn of(adapter: &Adapter<'_>) -> String {
         ("labels", List(adapter.labels().map(text).collect())),
         ("entries", List(entries.iter().map(|entry| entry_of(entry, start)).collect())),
         ("digest", text(&adapter.digest().to_string())),
-    ]);
+    ];
+    if let Some(signature) = adapter.signature() {
+        let bytes: String = signature.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        root.push(("signature", Map(vec![("key", text(&signature.key.to_string())), ("bytes", text(&bytes))])));
+    }
     let mut out = String::new();
-    print(&root, "\n", &mut out);
+    print(&Map(root), "\n", &mut out);
     out + "\n"
 }
 

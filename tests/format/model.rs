@@ -102,6 +102,7 @@ pub fn small() -> Model {
     let tensors = vec![
         delta("a.int4", Encoding::Int4 { group: 4 }, &[3, 7], wave(21)),
         delta("b.int4", Encoding::INT4, &[2, 2, 20], wave(80)),
+        delta("bb.int4", Encoding::INT4, &[45], wave(45)),
         delta("c.one-bit", Encoding::OneBit, &[2, 11], [wave(11), vec![0.0; 11]].concat()),
         delta("d.low-rank", Encoding::LowRank { rank: 2, half: false }, &[3, 2, 2], wave(14)),
         delta("e.low-rank", Encoding::LowRank { rank: 1, half: true }, &[2, 70], wave(72)),

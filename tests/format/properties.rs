@@ -21,6 +21,7 @@ fn tensor() -> impl Strategy<Value = Tensor> {
         let elements = dims.iter().product::<u32>();
         let encoding = match (encoding, dims.len()) {
             (Encoding::F32 | Encoding::F16 | Encoding::Sparse { .. }, _) => encoding,
+            (Encoding::Int4 { .. }, 1) => encoding,
             (_, 0..2) => Encoding::F32,
             (Encoding::LowRank { rank, half }, _) => {
                 Encoding::LowRank { rank: rank.min(dims[0]).min(elements / dims[0]), half }
@@ -182,7 +183,8 @@ proptest! {
                 prop_assert!((out - value).abs() <= value.abs() / 2048.0 + 3e-8);
             },
             Encoding::Int4 { group } => {
-                let width = decoded.len() / tensor.shape.dims()[0] as usize;
+                let rows = if tensor.shape.dims().len() > 1 { tensor.shape.dims()[0] } else { 1 };
+                let width = decoded.len() / rows as usize;
                 let rows = decoded.chunks(width).zip(tensor.values.chunks(width));
                 for (out, group) in rows.flat_map(|(out, row)| out.chunks(group as usize).zip(row.chunks(group as usize))) {
                     // No worse than with the scale that holds the largest, but for that scale's own rounding.

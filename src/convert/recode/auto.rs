@@ -20,14 +20,14 @@ pub(in crate::convert) struct Unit {
 impl Unit {
     /// What is kept, in so many bytes, or else costs so much.
     pub(in crate::convert) fn kept_or_not(room: usize, cost: f64) -> Self {
-        let choice = |room, cost| Choice { coded: Vec::new(), room, cost };
+        let choice = |room, cost| Choice { kind: Kind::F32, room, cost };
         Self { pieces: Vec::new(), choices: vec![choice(room, 0.0), choice(0, cost)] }
     }
 }
 
 /// One way to store the tensors of a unit.
 struct Choice {
-    coded: Vec<Coded>,
+    kind: Kind,
     /// Bytes of the payloads with their padding.
     room: usize,
     /// Divergence with this unit stored so and all else as it was.
@@ -43,7 +43,7 @@ pub(super) fn within<N: Network>(
 ) -> Result<Vec<Coded>, Error> {
     let units = units(opened, measure)?;
     let least = cheapest(&units);
-    let smallest = gathered(&units, &least, opened.pieces.len());
+    let smallest = gathered(&units, &least, opened)?;
     let smallest_file = encode(adapter, opened, &smallest)?.len();
     let overhead = smallest_file - room(&units, &least);
     if smallest_file > limit {
@@ -54,23 +54,21 @@ pub(super) fn within<N: Network>(
         true => exact,
         false => best(&units, limit - overhead).unwrap_or(least),
     };
-    Ok(gathered(&units, &chosen, opened.pieces.len()))
+    gathered(&units, &chosen, opened)
 }
 
 /// The fewest bytes with which the loss is at most `limit` higher, as far as a search by bisection finds them.
 pub(super) fn at_loss<N: Network>(
     opened: &mut Opened<'_, N>,
-    adapter: &Adapter<'_>,
     measure: &Measure<'_>,
     limit: f32,
 ) -> Result<Vec<Coded>, Error> {
     const HALVINGS: usize = 8;
     let allowed = measure.score(opened)?.loss + limit;
     let units = units(opened, measure)?;
-    let count = opened.pieces.len();
     let exact: Vec<Vec<f32>> = opened.pieces.iter().map(|piece| piece.values.clone()).collect();
     let holds = |chosen: &[usize], opened: &mut Opened<'_, N>| {
-        opened.take(&gathered(&units, chosen, count));
+        opened.take(&gathered(&units, chosen, opened)?);
         let score = measure.score(opened);
         opened.pieces.iter_mut().zip(&exact).for_each(|(piece, exact)| piece.values.clone_from(exact));
         score.map(|score| score.loss <= allowed)
@@ -86,9 +84,7 @@ pub(super) fn at_loss<N: Network>(
             false => low = middle,
         }
     }
-    let coded = gathered(&units, &kept, count);
-    encode(adapter, opened, &coded)?;
-    Ok(coded)
+    gathered(&units, &kept, opened)
 }
 
 /// Every unit with every way to store it, the exact one first, and what that costs.
@@ -108,7 +104,7 @@ fn units<N: Network>(opened: &mut Opened<'_, N>, measure: &Measure<'_>) -> Resul
             let shapes = pieces.iter().map(|&number| &opened.pieces[number].shape);
             let room = coded.iter().zip(shapes).map(|(coded, shape)| coded.room(shape)).sum();
             let cost = if kind == Kind::F32 { 0.0 } else { cost(opened, measure, &pieces, &coded)? };
-            choices.push(Choice { coded, room, cost });
+            choices.push(Choice { kind, room, cost });
         }
         units.push(Unit { pieces, choices });
     }
@@ -118,12 +114,14 @@ fn units<N: Network>(opened: &mut Opened<'_, N>, measure: &Measure<'_>) -> Resul
 /// Ways to store a tensor, exact first.
 fn kinds(piece: &Piece) -> Vec<Kind> {
     if piece.shape.dims().len() < 2 {
-        return vec![Kind::F32, Kind::F16];
+        return vec![Kind::F32, Kind::F16, Kind::INT4];
     }
     let mut kinds = vec![Kind::F32, Kind::F16, Kind::Int8, Kind::INT4];
     if piece.role == Role::Delta {
-        let low_rank = |rank| Kind::LowRank { rank: Rank::Of(rank), half: true };
-        kinds.extend([Kind::OneBit, low_rank(16), low_rank(4), Kind::Sparse(0.05)]);
+        // Down to none at all.
+        kinds.push(Kind::OneBit);
+        kinds.extend([32, 16, 8, 4, 2].map(|rank| Kind::LowRank { rank: Rank::Of(rank), half: true }));
+        kinds.extend([0.05, 0.02, 0.0].map(Kind::Sparse));
     }
     kinds
 }
@@ -135,7 +133,7 @@ fn cost<N: Network>(
     coded: &[Coded],
 ) -> Result<f64, Error> {
     match (pieces, coded) {
-        ([number], [coded]) => opened.with(*number, &mut coded.values.clone(), |opened| measure.divergence(opened)),
+        ([number], [coded]) => opened.with(*number, &mut coded.values.clone(), |opened| measure.about(opened)),
         ([number, pieces @ ..], [first, coded @ ..]) => {
             let mut values = first.values.clone();
             std::mem::swap(&mut opened.pieces[*number].values, &mut values);
@@ -190,14 +188,13 @@ pub(in crate::convert) fn best(units: &[Unit], limit: usize) -> Option<Vec<usize
     Some(chosen)
 }
 
-/// What is chosen, in the order of the pieces.
-fn gathered(units: &[Unit], chosen: &[usize], count: usize) -> Vec<Coded> {
-    let mut pieces: Vec<(usize, &Coded)> = Vec::with_capacity(count);
+/// The pieces coded as is chosen.
+fn gathered<N>(units: &[Unit], chosen: &[usize], opened: &Opened<'_, N>) -> Result<Vec<Coded>, Error> {
+    let mut kinds = vec![Kind::F32; opened.pieces.len()];
     for (unit, &at) in units.iter().zip(chosen) {
-        pieces.extend(unit.pieces.iter().copied().zip(&unit.choices[at].coded));
+        unit.pieces.iter().for_each(|&number| kinds[number] = unit.choices[at].kind);
     }
-    pieces.sort_by_key(|(number, _)| *number);
-    pieces.into_iter().map(|(_, coded)| coded.clone()).collect()
+    opened.pieces.iter().zip(kinds).map(|(piece, kind)| Coded::new(piece, kind)).collect()
 }
 
 #[cfg(test)]
@@ -205,7 +202,7 @@ mod tests {
     use super::*;
 
     fn unit(choices: &[(usize, f64)]) -> Unit {
-        let choice = |&(room, cost): &(usize, f64)| Choice { coded: Vec::new(), room, cost };
+        let choice = |&(room, cost): &(usize, f64)| Choice { kind: Kind::F32, room, cost };
         Unit { pieces: Vec::new(), choices: choices.iter().map(choice).collect() }
     }
 

@@ -1,46 +1,66 @@
-//! Scales of one-bit deltas, tuned towards the outputs of the adapter as it was (BitDelta, arXiv 2402.10193, scale
-//! distillation).
+//! Scales and factors of coded deltas, and the head, tuned towards the outputs of the adapter as it was (BitDelta,
+//! arXiv 2402.10193, scale distillation).
 
 use super::Error;
 use super::coded::Coded;
 use super::measure::Measure;
 use super::opened::Opened;
 use crate::format::Encoding;
-use crate::kernels::{AdamStep, Means, Precision, adamw, dot};
+use crate::kernels::{
+    AdamStep, Means, Precision, Tensor, Workspace, adamw, dot, linear, linear_input_grad, linear_weight_grad,
+    squared_norm,
+};
 use crate::runtime::{Network, Part};
 use crate::train::Tape;
 
-/// Learning rate of the logarithms of scales.
+/// Learning rate of the logarithms of scales, and of factors as a share of their mean size.
 const RATE: f32 = 0.02;
 
-/// The scales of one tensor, as logarithms of factors on those that it had.
-struct Scales {
+/// One tensor that is tuned.
+struct Tuned {
+    /// Which of the pieces.
     number: usize,
-    factors: Vec<f32>,
-    values: Vec<f32>,
-    means: [Means; 2],
+    rows: usize,
+    form: Form,
 }
 
-/// Tunes the scales of all one-bit tensors for `steps` steps, and codes them anew. Keeps what is nearest of before and
-/// after.
+/// What is tuned of it: `[numbers, means]`.
+enum Form {
+    /// Logarithms of what the scale of each row is multiplied by, and the values that it had.
+    Scales(Vec<f32>, [Means; 2], Vec<f32>),
+    /// Both factors, of this rank.
+    Factors(usize, [(Vec<f32>, [Means; 2]); 2]),
+    /// All values, before they are coded.
+    Whole(Vec<f32>, [Means; 2]),
+}
+
+/// Tunes the scales of all one-bit tensors, the factors of all low-rank ones and with them the head for `steps` steps, and
+/// codes them anew. Keeps what is nearest of before and after. `original` are the values of all tensors as they were.
 pub(super) fn calibrate<N: Network>(
     opened: &mut Opened<'_, N>,
     coded: &mut [Coded],
     measure: &Measure<'_>,
+    original: &[Vec<f32>],
     steps: usize,
 ) -> Result<(), Error> {
-    let mut scales: Vec<Scales> = Vec::new();
+    let mut all: Vec<Tuned> = Vec::new();
     let mut wanted = vec![false; opened.network.layout().len()];
     for (number, (piece, coded)) in opened.pieces.iter().zip(&*coded).enumerate() {
-        if coded.encoding == Encoding::OneBit && piece.place.1 == Part::Weight {
-            let rows = piece.shape.dims().first().map_or(1, |&rows| rows as usize);
-            let means = [(); 2].map(|()| Means::zeros(rows, Precision::F32));
-            scales.push(Scales { number, factors: vec![0.0; rows], values: coded.values.clone(), means });
+        let rows = piece.shape.dims().first().map_or(1, |&rows| rows as usize);
+        if let Some(form) = Form::new(coded, rows).filter(|_| piece.place.1 == Part::Weight) {
+            all.push(Tuned { number, rows, form });
             wanted[piece.place.0.index()] = true;
         }
     }
-    if scales.is_empty() || steps == 0 {
+    if all.is_empty() || steps == 0 {
         return Ok(());
+    }
+    let head = opened.network.layout().head();
+    for (number, _) in opened.pieces.iter().enumerate().filter(|(_, piece)| piece.place.0 == head) {
+        let values = original[number].clone();
+        let means = [(); 2].map(|()| Means::zeros(values.len(), Precision::F32));
+        all.push(Tuned { number, rows: 1, form: Form::Whole(values, means) });
+        wanted[head.index()] = true;
     }
     let before = measure.divergence(opened)?;
     for step in 0..steps {
@@ -53,35 +73,94 @@ pub(super) fn calibrate<N: Network>(
             let mut gradient = measure.workspace.copy(logits.values());
             measure.divergence_of(number, &mut gradient);
             gradient.iter_mut().for_each(|value| *value /= batch.len() as f32);
-            tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient.weight)))?;
+            tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient)))?;
         }
-        for scales in &mut scales {
-            let id = opened.pieces[scales.number].place.0;
-            let Some((_, gradient)) = gradients.iter().find(|(of, _)| *of == id) else { continue };
-            let values = &mut opened.pieces[scales.number].values;
-            let width = values.len() / scales.factors.len().max(1);
-            let along: Vec<f32> = gradient.chunks(width).zip(values.chunks(width)).map(|(g, v)| dot(g, v)).collect();
-            let rate = RATE * (1.0 - step as f32 / steps as f32);
-            let update = AdamStep { rate, beta1: 0.9, beta2: 0.99, eps: 1e-12, decay: 0.0, step: step as u32 + 1 };
-            let [first, second] = &mut scales.means;
-            adamw(&measure.workspace, &mut scales.factors, &along, 1.0, [first, second], update);
-            let rows = values.chunks_mut(width).zip(scales.values.chunks(width)).zip(&scales.factors);
-            for ((values, from), factor) in rows {
-                values.iter_mut().zip(from).for_each(|(value, from)| *value = from * factor.exp());
+        let rate = RATE * (1.0 - step as f32 / steps as f32);
+        let update = AdamStep { rate, beta1: 0.9, beta2: 0.99, eps: 1e-12, decay: 0.0, step: step as u32 + 1 };
+        for tuned in &mut all {
+            let piece = &mut opened.pieces[tuned.number];
+            let gradient = gradients.iter().find(|(of, _)| *of == piece.place.0).map(|(_, gradient)| gradient);
+            let gradient = gradient.and_then(|gradient| match piece.place.1 {
+                Part::Bias => gradient.bias.as_ref(),
+                _ => Some(&gradient.weight),
+            });
+            if let Some(gradient) = gradient {
+                tuned.form.step(&measure.workspace, gradient, &mut piece.values, tuned.rows, update);
             }
         }
     }
-    for scales in &scales {
-        let piece = &mut opened.pieces[scales.number];
-        coded[scales.number].again(&piece.values, &piece.shape)?;
-        piece.values.clone_from(&coded[scales.number].values);
+    let untuned: Vec<Coded> = all.iter().map(|tuned| coded[tuned.number].clone()).collect();
+    for tuned in &all {
+        let (piece, coded) = (&mut opened.pieces[tuned.number], &mut coded[tuned.number]);
+        coded.again(&piece.values, tuned.form.factors(), &piece.shape)?;
+        piece.values.clone_from(&coded.values);
     }
     if measure.divergence(opened)? > before {
-        for scales in &scales {
-            let piece = &mut opened.pieces[scales.number];
-            coded[scales.number].again(&scales.values, &piece.shape)?;
-            piece.values.clone_from(&coded[scales.number].values);
+        for (tuned, untuned) in all.iter().zip(untuned) {
+            opened.pieces[tuned.number].values.clone_from(&untuned.values);
+            coded[tuned.number] = untuned;
         }
     }
     Ok(())
+}
+
+impl Form {
+    /// What can be tuned of a coded tensor, if anything.
+    fn new(coded: &Coded, rows: usize) -> Option<Self> {
+        let means = |count| [(); 2].map(|()| Means::zeros(count, Precision::F32));
+        match (coded.encoding, &coded.factors) {
+            (Encoding::OneBit, _) => Some(Form::Scales(vec![0.0; rows], means(rows), coded.values.clone())),
+            (Encoding::LowRank { rank, .. }, Some(factors)) => {
+                let (left, right) = factors.split_at(factors.len().min(rows * rank as usize));
+                let parts = [left, right].map(|part| (part.to_vec(), means(part.len())));
+                Some(Form::Factors(rank as usize, parts))
+            }
+            _ => None,
+        }
+    }
+
+    fn factors(&self) -> Option<Vec<f32>> {
+        match self {
+            Form::Scales(..) | Form::Whole(..) => None,
+            Form::Factors(_, [(left, _), (right, _)]) => Some([&left[..], right].concat()),
+        }
+    }
+
+    /// One update by the gradient of the tensor, whose values then follow.
+    fn step(&mut self, workspace: &Workspace, gradient: &Tensor, values: &mut [f32], rows: usize, update: AdamStep) {
+        let width = values.len() / rows.max(1);
+        match self {
+            Form::Scales(logarithms, [first, second], from) => {
+                let along: Vec<f32> =
+                    gradient.chunks(width).zip(values.chunks(width)).map(|(g, v)| dot(g, v)).collect();
+                adamw(workspace, logarithms, &along, 1.0, [first, second], update);
+                for ((values, from), logarithm) in values.chunks_mut(width).zip(from.chunks(width)).zip(&*logarithms) {
+                    values.iter_mut().zip(from).for_each(|(value, from)| *value = from * logarithm.exp());
+                }
+            }
+            Form::Whole(numbers, [first, second]) => {
+                let size = (squared_norm(numbers) / numbers.len().max(1) as f32).sqrt();
+                let update = AdamStep { rate: 0.2 * update.rate * size, ..update };
+                adamw(workspace, numbers, gradient, 1.0, [first, second], update);
+                values.copy_from_slice(numbers);
+            }
+            Form::Factors(rank, [(left, left_means), (right, right_means)]) => {
+                let mut of_values = workspace.tensor(rows, width);
+                of_values.copy_from_slice(gradient);
+                let mut factor = workspace.tensor(rows, *rank);
+                factor.copy_from_slice(left);
+                let of_left = linear(workspace, &of_values, right, None);
+                let of_right = linear_weight_grad(workspace, &factor, &of_values);
+                for (numbers, gradient, [first, second]) in
+                    [(&mut *left, of_left, left_means), (&mut *right, of_right, right_means)]
+                {
+                    let size = (squared_norm(numbers) / numbers.len().max(1) as f32).sqrt();
+                    let update = AdamStep { rate: update.rate * size, ..update };
+                    adamw(workspace, numbers, &gradient, 1.0, [first, second], update);
+                }
+                factor.copy_from_slice(left);
+                values.copy_from_slice(&linear_input_grad(workspace, &factor, right));
+            }
+        }
+    }
 }

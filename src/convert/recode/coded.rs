@@ -11,7 +11,7 @@ use crate::format::{ALIGNMENT, Digest, Encoding, Role, Shape, TensorDraft};
 pub(super) struct Coded {
     pub(super) encoding: Encoding,
     /// What is written, where it is not the values themselves: factors.
-    factors: Option<Vec<f32>>,
+    pub(super) factors: Option<Vec<f32>>,
     /// What is read back.
     pub(super) values: Vec<f32>,
 }
@@ -43,8 +43,9 @@ impl Coded {
         Ok(coded)
     }
 
-    /// The same encoding of other values.
-    pub(super) fn again(&mut self, values: &[f32], shape: &Shape) -> Result<(), Error> {
+    /// The same encoding of other values, or of other factors.
+    pub(super) fn again(&mut self, values: &[f32], factors: Option<Vec<f32>>, shape: &Shape) -> Result<(), Error> {
+        self.factors = factors;
         self.read_back(values, shape)
     }
 

@@ -48,8 +48,8 @@ pub enum Storage {
 pub struct Recode {
     /// How the adapter is to be stored.
     pub storage: Storage,
-    /// Steps in which scales of one-bit deltas are tuned towards the outputs of the adapter as it was; without examples
-    /// there are none.
+    /// Steps in which scales of one-bit deltas, factors of low-rank ones and the head with them are tuned towards the
+    /// outputs of the adapter as it was; without examples there are none.
     pub calibration: usize,
     /// Examples that are measured on and calibrated with, at most.
     pub examples: usize,
@@ -110,12 +110,12 @@ pub fn recode(
         }
         Storage::AtLoss(limit) => {
             let measure = measure.as_ref().ok_or(Error::NoExamples { what: AUTO })?;
-            auto::at_loss(&mut opened, adapter, measure, limit)?
+            auto::at_loss(&mut opened, measure, limit)?
         }
     };
     opened.take(&coded);
     if let Some(measure) = &measure {
-        calibrate(&mut opened, &mut coded, measure, settings.calibration)?;
+        calibrate(&mut opened, &mut coded, measure, &original, settings.calibration)?;
     }
     let bytes = encode(adapter, &opened, &coded)?;
     let after = measure.as_ref().map(|measure| measure.score(&opened)).transpose()?;

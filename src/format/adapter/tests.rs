@@ -35,7 +35,7 @@ fn seal(manifest: &[u8], payloads: &[u8]) -> Vec<u8> {
     file[HEADER..HEADER + manifest.len()].copy_from_slice(manifest);
     file.extend(payloads);
     let total = file.len() as u64 + 32;
-    let header = Header { version: 1, manifest: manifest.len() as u32, total };
+    let header = Header { version: 1, signed: false, manifest: manifest.len() as u32, total };
     file[..HEADER].copy_from_slice(&header.to_bytes());
     let digest = Digest::of(&file);
     file.extend(digest.as_bytes());

@@ -28,7 +28,7 @@ pub enum Encoding {
     /// For shapes of two dimensions and more.
     Int8,
     /// Four bits per element and a scale of 16 bits for each `group` elements of a row, which is one index of the first
-    /// dimension. For shapes of two dimensions and more.
+    /// dimension; a shape of one dimension is one row. For all but single values.
     Int4 {
         /// Elements that share a scale: even, and not 0.
         group: u32,
@@ -72,7 +72,7 @@ impl Encoding {
             Encoding::F32 => elements.checked_mul(4),
             Encoding::F16 => elements.checked_mul(2),
             Encoding::Int8 => rows::of(shape).and_then(|[rows, _]| elements.checked_add(rows * 4)),
-            Encoding::Int4 { group } => rows::of(shape)
+            Encoding::Int4 { group } => rows::or_one(shape)
                 .filter(|_| group > 0 && group.is_multiple_of(2))
                 .and_then(|sizes| int4::length(sizes, group)),
             Encoding::OneBit => rows::of(shape).and_then(one_bit::length),
@@ -116,8 +116,12 @@ impl Encoding {
     /// As [`payload_len`](Encoding::payload_len), with the reason for `None`.
     pub(super) fn expect_len(self, shape: &Shape, entry: usize) -> Result<u64, Error> {
         let found = shape.dims().len();
-        let by_rows = !matches!(self, Encoding::F32 | Encoding::F16 | Encoding::Sparse { .. });
-        if by_rows && found < 2 {
+        let least = match self {
+            Encoding::F32 | Encoding::F16 | Encoding::Sparse { .. } => 0,
+            Encoding::Int4 { .. } => 1,
+            _ => 2,
+        };
+        if found < least {
             return Err(Error::Rank { entry, found });
         }
         let refused = match self {
@@ -256,11 +260,13 @@ mod tests {
         }
         let vector = Shape::new(&[3]).unwrap();
         for encoding in ALL {
-            let by_rows = !matches!(encoding, Encoding::F32 | Encoding::F16 | Encoding::Sparse { .. });
+            let by_rows = matches!(encoding, Encoding::Int8 | Encoding::OneBit | Encoding::LowRank { .. });
             assert_eq!(encoding.expect_len(&vector, 5) == Err(Error::Rank { entry: 5, found: 1 }), by_rows);
             assert_eq!(encoding.payload_len(&vector).is_none(), encoding.expect_len(&vector, 0).is_err());
         }
         assert_eq!(Encoding::F16.expect_len(&Shape::scalar(), 0), Ok(2));
+        assert_eq!(Encoding::INT4.expect_len(&Shape::scalar(), 1), Err(Error::Rank { entry: 1, found: 0 }));
+        assert_eq!(Encoding::Int4 { group: 2 }.expect_len(&vector, 0), Ok(2 * 2 + 2));
         let huge = Shape::new(&[u32::MAX, u32::MAX]).unwrap();
         assert_eq!(Encoding::F32.expect_len(&huge, 6), Err(Error::Oversized { entry: 6 }));
     }

@@ -2,6 +2,14 @@
 
 use super::Shape;
 
+/// A shape of one dimension as one row, and any other as [`of`].
+pub(super) fn or_one(shape: &Shape) -> Option<[u64; 2]> {
+    match shape.dims() {
+        [width] => Some([1, (*width).into()]),
+        _ => of(shape),
+    }
+}
+
 /// The rows of a shape of two dimensions and more, and how many elements each has.
 pub(super) fn of(shape: &Shape) -> Option<[u64; 2]> {
     match shape.dims() {
@@ -16,7 +24,7 @@ pub(super) fn of(shape: &Shape) -> Option<[u64; 2]> {
 /// The same of a shape whose payload is in memory.
 pub(super) fn in_memory(shape: &Shape) -> [usize; 2] {
     let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).max(1);
-    of(shape).map_or([1, 1], |sizes| sizes.map(size))
+    or_one(shape).map_or([1, 1], |sizes| sizes.map(size))
 }
 
 /// Whether this can be the scale of whole numbers up to `limit`: zero, or positive and normal with every product

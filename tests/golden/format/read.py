@@ -156,6 +156,10 @@ def kind(entry):
     return (encoding, {}) if isinstance(encoding, str) else next(iter(encoding.items()))
 
 
+def rows_of(entry):
+    return entry["shape"][0] if len(entry["shape"]) > 1 else 1
+
+
 def expected_length(entry, elements):
     name, of = kind(entry)
     if name in ("f32", "f16"):
@@ -163,8 +167,8 @@ def expected_length(entry, elements):
     if name == "sparse":
         need(of["count"] <= elements, "more places than elements")
         return 4 + of["places"] + of["count"]
-    need(len(entry["shape"]) >= 2, "an encoding by rows without rows")
-    rows = entry["shape"][0]
+    need(len(entry["shape"]) >= (1 if name == "int4" else 2), "an encoding by rows without rows")
+    rows = rows_of(entry)
     width = elements // rows
     if name == "int8":
         return 4 * rows + elements
@@ -193,7 +197,7 @@ def decode(entry, payload, elements):
         return list(values)
     if name == "sparse":
         return decode_sparse(of, payload, elements)
-    rows = entry["shape"][0]
+    rows = rows_of(entry)
     width = elements // rows
     return {"int8": decode_int8, "int4": decode_int4, "onebit": decode_one_bit, "lowrank": decode_low_rank}[name](
         of, payload, rows, width
@@ -267,8 +271,10 @@ def read(file):
     need(len(file) >= 96, "too short")
     magic, version, flags, manifest_length, total = struct.unpack("<8sHHIQ", file[:24])
     need(magic == b"\x89TAPS\r\n\x1a", "not an adapter")
-    need(version in (1, 2) and flags == 0, "version %d, flags %d" % (version, flags))
+    need(version in (1, 2) and flags < 2, "version %d, flags %d" % (version, flags))
     need(total == len(file), "the length is not the stated one")
+    file, signature = (file[:-96], file[-96:]) if flags else (file, None)
+    need(len(file) >= 96, "too short for a signature")
     checksum = file[-32:]
     need(blake3(file[:-32]) == checksum, "the checksum does not match")
     need(manifest_length <= 16 << 20, "the manifest is too long")
@@ -307,6 +313,8 @@ def read(file):
         entry["values"] = decode(entry, body[at - entry["length"]:at], elements)
     need(start + end == len(body), "the payloads do not end at the checksum")
     adapter["digest"] = checksum.hex()
+    if signature:
+        adapter["signature"] = {"key": signature[:32].hex(), "bytes": signature[32:].hex()}
     return adapter
 
 
