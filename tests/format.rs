@@ -6,6 +6,8 @@ mod golden;
 mod json;
 #[path = "format/model.rs"]
 mod model;
+#[path = "format/mutated.rs"]
+mod mutated;
 #[path = "format/properties.rs"]
 mod properties;
 

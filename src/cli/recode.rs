@@ -17,8 +17,8 @@ use crate::runtime::{Examples, Network, write_atomically};
 use crate::train::Config;
 
 /// Steps of calibration, and examples to measure on, unless others are asked for.
-const CALIBRATION: usize = 200;
-const EXAMPLES: usize = 2048;
+const CALIBRATION: usize = 400;
+const EXAMPLES: usize = 4096;
 
 #[derive(ClapArgs)]
 #[command(

@@ -58,7 +58,7 @@ pub(super) struct TuneArgs {
     /// How the weights of active layers are stored
     #[arg(long, value_enum, default_value_t = EncodingArg::F32)]
     encoding: EncodingArg,
-    /// Bytes of the adapter file with --encoding auto, as 64k
+    /// Bytes of the adapter file with --encoding auto, as 64k; layers are chosen that can be stored within it
     #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
     max_bytes: Option<usize>,
     /// Whether the task has normalization parameters of its own
@@ -197,7 +197,7 @@ enum EncodingArg {
 impl TuneArgs {
     /// The settings, for a base at `base`.
     pub(super) fn config(&self, base: &Path, threads: usize) -> Result<Config, Error> {
-        let default = Config::default();
+        let (default, auto) = (Config::default(), self.encoding == EncodingArg::Auto);
         Ok(Config {
             method: match (self.method, self.patch) {
                 (MethodArg::Head, _) => Method::Head,
@@ -232,12 +232,14 @@ impl TuneArgs {
             budget: Budget {
                 max_active_layers: self.max_active_layers.and_then(|limit| limit.0),
                 max_layer_bytes: self.max_layer_bytes,
-                max_adapter_bytes: self.max_adapter_bytes,
+                max_adapter_bytes: self.max_bytes.or(self.max_adapter_bytes),
                 max_memory: self.max_memory,
                 max_time: self.max_time,
                 max_steps: self.max_steps,
             },
-            encoding: self.encoding(),
+            // With auto, as little as layers are worth keeping in.
+            encoding: if auto { Encoding::OneBit } else { self.encoding() },
+            rest_encoding: if auto { Encoding::INT4 } else { Encoding::F32 },
             epochs: self.epochs.unwrap_or(default.epochs),
             batch: self.batch.unwrap_or(default.batch),
             micro_batch: self.micro_batch,

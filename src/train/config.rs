@@ -99,6 +99,8 @@ pub struct Config {
     pub budget: Budget,
     /// How the weights of active layers will be stored, which decides what an adapter takes.
     pub encoding: Encoding,
+    /// How all else will be stored, head, biases and norms, which does so as well.
+    pub rest_encoding: Encoding,
     /// How the candidates are chosen.
     pub select: Select,
     /// Epochs with a gate on every layer, with [`Select::Scores`].
@@ -179,6 +181,7 @@ impl Default for Config {
             method: Method::Taps,
             budget: Budget::default(),
             encoding: Encoding::F32,
+            rest_encoding: Encoding::F32,
             select: Select::Probe,
             select_epochs: 1,
             gated_share: 0.25,

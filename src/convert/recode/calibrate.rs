@@ -16,6 +16,9 @@ use crate::train::Tape;
 /// Learning rate of the logarithms of scales, and of factors as a share of their mean size.
 const RATE: f32 = 0.02;
 
+/// Steps between two looks at how near it is.
+const LOOK: usize = 50;
+
 /// One tensor that is tuned.
 struct Tuned {
     /// Which of the pieces.
@@ -35,7 +38,8 @@ enum Form {
 }
 
 /// Tunes the scales of all one-bit tensors, the factors of all low-rank ones and with them the head for `steps` steps, and
-/// codes them anew. Keeps what is nearest of before and after. `original` are the values of all tensors as they were.
+/// codes them anew. Of all states that were looked at it keeps the one that is nearest on examples that are not tuned
+/// with. `original` are the values of all tensors as they were.
 pub(super) fn calibrate<N: Network>(
     opened: &mut Opened<'_, N>,
     coded: &mut [Coded],
@@ -62,9 +66,10 @@ pub(super) fn calibrate<N: Network>(
         all.push(Tuned { number, rows: 1, form: Form::Whole(values, means) });
         wanted[head.index()] = true;
     }
-    let before = measure.divergence(opened)?;
+    let tuned_with: Vec<usize> = (0..measure.batches.len()).filter(|number| !measure.is_held(*number)).collect();
+    let mut best = (measure.held(opened)?, None);
     for step in 0..steps {
-        let number = step % measure.batches.len();
+        let number = tuned_with[step % tuned_with.len()];
         let batch = &measure.batches[number];
         let mut gradients = Vec::new();
         {
@@ -88,20 +93,39 @@ pub(super) fn calibrate<N: Network>(
                 tuned.form.step(&measure.workspace, gradient, &mut piece.values, tuned.rows, update);
             }
         }
-    }
-    let untuned: Vec<Coded> = all.iter().map(|tuned| coded[tuned.number].clone()).collect();
-    for tuned in &all {
-        let (piece, coded) = (&mut opened.pieces[tuned.number], &mut coded[tuned.number]);
-        coded.again(&piece.values, tuned.form.factors(), &piece.shape)?;
-        piece.values.clone_from(&coded.values);
-    }
-    if measure.divergence(opened)? > before {
-        for (tuned, untuned) in all.iter().zip(untuned) {
-            opened.pieces[tuned.number].values.clone_from(&untuned.values);
-            coded[tuned.number] = untuned;
+        if (step + 1) % LOOK == 0 || step + 1 == steps {
+            let found = code(opened, coded, &all, measure)?;
+            if found.0 < best.0 {
+                best = (found.0, Some(found.1));
+            }
         }
     }
+    for (at, tuned) in all.iter().enumerate() {
+        if let Some(found) = &best.1 {
+            coded[tuned.number] = found[at].clone();
+        }
+        opened.pieces[tuned.number].values.clone_from(&coded[tuned.number].values);
+    }
     Ok(())
+}
+
+/// What is tuned as it would be coded now, and how near that is.
+fn code<N: Network>(
+    opened: &mut Opened<'_, N>,
+    coded: &[Coded],
+    all: &[Tuned],
+    measure: &Measure<'_>,
+) -> Result<(f64, Vec<Coded>), Error> {
+    let (mut found, mut values) = (Vec::new(), Vec::new());
+    for tuned in all {
+        let (piece, mut coded) = (&mut opened.pieces[tuned.number], coded[tuned.number].clone());
+        coded.again(&piece.values, tuned.form.factors(), &piece.shape)?;
+        values.push(std::mem::replace(&mut piece.values, coded.values.clone()));
+        found.push(coded);
+    }
+    let near = measure.held(opened);
+    all.iter().zip(values).for_each(|(tuned, values)| opened.pieces[tuned.number].values = values);
+    Ok((near?, found))
 }
 
 impl Form {

@@ -46,18 +46,35 @@ impl<'a> Measure<'a> {
 
     /// Mean divergence of the class probabilities of `opened` from those of the adapter as it was, in nats.
     pub(in crate::convert) fn divergence<N: Network>(&self, opened: &Opened<'_, N>) -> Result<f64, Error> {
-        self.divergence_over(opened, 1)
+        self.divergence_over(opened, 0..self.batches.len())
+    }
+
+    /// Whether a batch is kept from what is tuned; where there is one alone it is both.
+    pub(super) fn is_held(&self, number: usize) -> bool {
+        self.batches.len() > 1 && number % 4 == 1
+    }
+
+    /// As [`Measure::divergence`] over the batches that are kept from what is tuned.
+    pub(super) fn held<N: Network>(&self, opened: &Opened<'_, N>) -> Result<f64, Error> {
+        let alone = self.batches.len() == 1;
+        self.divergence_over(opened, (0..self.batches.len()).filter(|&number| alone || self.is_held(number)))
     }
 
     /// As [`Measure::divergence`] over some of the examples, for one of many answers that are compared.
     pub(in crate::convert) fn about<N: Network>(&self, opened: &Opened<'_, N>) -> Result<f64, Error> {
-        const FEW: usize = 8;
-        self.divergence_over(opened, self.batches.len().div_ceil(FEW).max(1))
+        const FEW: usize = 16;
+        let every = self.batches.len().div_ceil(FEW).max(1);
+        self.divergence_over(opened, (every / 2..self.batches.len()).step_by(every))
     }
 
-    fn divergence_over<N: Network>(&self, opened: &Opened<'_, N>, every: usize) -> Result<f64, Error> {
+    fn divergence_over<N: Network>(
+        &self,
+        opened: &Opened<'_, N>,
+        numbers: impl Iterator<Item = usize>,
+    ) -> Result<f64, Error> {
         let (mut sum, mut count) = (0.0, 0);
-        for (number, batch) in self.batches.iter().enumerate().skip(every / 2).step_by(every) {
+        for number in numbers {
+            let batch = &self.batches[number];
             let input = self.examples.batch(batch)?;
             let mut logits = opened.network.logits(&mut Eval::new(opened, &self.workspace), &input)?;
             sum += self.divergence_of(number, &mut logits);

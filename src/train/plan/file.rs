@@ -1,7 +1,7 @@
 //! The size of an adapter before its values are known.
 
 use super::outline::Outline;
-use crate::format::{Digest, Draft, Encoding, MAX_TEXT, Summary};
+use crate::format::{Digest, Draft, MAX_TEXT, Summary};
 use crate::runtime::{Layer, LayerId, LayerKind, Network, Param, Part};
 use crate::train::contents::draft_tensor;
 use crate::train::{Config, Error};
@@ -33,7 +33,7 @@ pub(super) fn adapter_bytes(
         for &part in parts(layer.kind).iter().filter(|&&part| layer.param(part).is_some()) {
             let encoding = match part {
                 Part::Weight if layer.kind.is_tapped() => config.encoding,
-                _ => Encoding::F32,
+                _ => config.rest_encoding,
             };
             let digest = layer.param(part).and_then(|param| param.tensor).map(|_| Digest::of(&[]));
             let values = &zeros[..count(id, layer, part)];
