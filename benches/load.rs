@@ -70,6 +70,11 @@ fn load(criterion: &mut Criterion) {
     });
     group.bench_function("again", |bench| bench.iter(|| runtime.load(&path).unwrap()));
     group.bench_function("plain read", |bench| bench.iter(|| std::fs::read(&path).unwrap()));
+    let base = runtime.base();
+    let layers: Vec<_> = file.tensors.iter().filter_map(|piece| base.find(&piece.name)).collect();
+    group.bench_function("one pass over the layers it changes", |bench| {
+        bench.iter(|| layers.iter().map(|&id| base.tensor(id).to_vec()).collect::<Vec<_>>())
+    });
     group.finish();
 }
 
