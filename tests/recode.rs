@@ -99,7 +99,7 @@ fn calibration_brings_one_bit_nearer() {
 #[test]
 fn a_limit_on_bytes_holds_and_more_bytes_lose_less() {
     let mut before = f64::INFINITY;
-    for limit in [tuned().len() / 6, tuned().len() / 3, tuned().len()] {
+    for limit in [16, 12, 8, 6, 4, 3, 2, 1].map(|part| tuned().len() / part) {
         let recoded = stored(&settings(Storage::Within(limit))).unwrap();
         let divergence = recoded.divergence.unwrap();
         println!("{limit}: {} bytes, {divergence}", recoded.bytes.len());

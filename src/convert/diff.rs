@@ -93,7 +93,11 @@ pub fn diff<N: Network>(
             None => change,
         });
     }
-    let kept = keep(&tapped, &worth, layout, &whole, settings)?;
+    let bare = tensors(base, layout, tuned, tuned_network.layout(), |id| {
+        !lost(layout.layer(id).kind) && !tapped.contains(&id)
+    })?;
+    let bare = file(base, network, &about(0), bare)?.len();
+    let kept = keep(&tapped, &worth, layout, (&whole, bare), settings)?;
     let dropped: Vec<LayerId> = tapped.iter().copied().filter(|id| !kept.contains(id)).collect();
     let left = tensors(base, layout, tuned, tuned_network.layout(), |id| {
         !lost(layout.layer(id).kind) && !dropped.contains(&id)
@@ -199,12 +203,12 @@ fn tensors(
     Ok(tensors)
 }
 
-/// The layers that are worth most together within the limits.
+/// The layers that are worth most together within the limits, of those in the file `whole`; without any it has `bare` bytes.
 fn keep(
     tapped: &[LayerId],
     worth: &[f64],
     layout: &Layout,
-    whole: &[u8],
+    (whole, bare): (&[u8], usize),
     settings: &Diff<'_>,
 ) -> Result<Vec<LayerId>, Error> {
     let mut order: Vec<usize> = (0..tapped.len()).collect();
@@ -213,17 +217,22 @@ fn keep(
     let mut kept: Vec<LayerId> = order.iter().map(|&at| tapped[at]).collect();
     if let Some(limit) = settings.max_bytes {
         let adapter = Adapter::parse(whole)?;
-        let entry = |name: &str| adapter.entry(name).map_or(0, |entry| entry.payload.len().next_multiple_of(64) + 128);
+        // An entry of the manifest takes its name and less than 96 bytes.
+        let entry = |name: &str| {
+            let found = adapter.entry(name);
+            found.map_or(0, |entry| entry.payload.len().next_multiple_of(64) + name.len() + 96)
+        };
         let room = |id: LayerId| {
             let names = [Some(&layout.layer(id).weight), layout.layer(id).bias.as_ref()];
             names.into_iter().flatten().map(|param| entry(&param.name)).sum::<usize>()
         };
-        let least = whole.len().saturating_sub(tapped.iter().map(|&id| room(id)).sum());
-        if least > limit {
-            return Err(Error::Limit { asked: limit, least, what: "head and norms without any layer" });
+        if bare > limit {
+            return Err(Error::Limit { asked: limit, least: bare, what: "head and norms without any layer" });
         }
+        // A longer manifest may need one more step of padding.
+        let left = limit.saturating_sub(bare + 64);
         let units: Vec<Unit> = order.iter().map(|&at| Unit::kept_or_not(room(tapped[at]), worth[at])).collect();
-        let chosen = best(&units, limit - least).unwrap_or_else(|| vec![1; units.len()]);
+        let chosen = best(&units, left).unwrap_or_else(|| vec![1; units.len()]);
         kept = order.iter().zip(chosen).filter(|(_, choice)| *choice == 0).map(|(&at, _)| tapped[at]).collect();
     }
     kept.sort();

@@ -50,11 +50,20 @@ pub(super) fn within<N: Network>(
         return Err(Error::Limit { asked: limit, least: smallest_file, what: "every tensor in its smallest encoding" });
     }
     let exact = vec![0; units.len()];
-    let chosen = match room(&units, &exact) <= limit - overhead {
-        true => exact,
-        false => best(&units, limit - overhead).unwrap_or(least),
-    };
-    gathered(&units, &chosen, opened)
+    let mut left = limit - overhead;
+    loop {
+        let chosen = match room(&units, &exact) <= left {
+            true => exact.clone(),
+            false => best(&units, left).unwrap_or_else(|| least.clone()),
+        };
+        let coded = gathered(&units, &chosen, opened)?;
+        // Longer payloads have longer entries in the manifest.
+        let over = encode(adapter, opened, &coded)?.len().saturating_sub(limit);
+        if over == 0 || chosen == least {
+            return Ok(coded);
+        }
+        left = left.saturating_sub(over);
+    }
 }
 
 /// The fewest bytes with which the loss is at most `limit` higher, as far as a search by bisection finds them.
