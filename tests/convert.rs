@@ -12,7 +12,7 @@ use common::{Golden, folder};
 use taps::convert::{Combine, Diff, Differed, Error, combine, diff, import_lora, merge, scale};
 use taps::format::{Adapter, Encoding, Role};
 use taps::kernels::{Segments, Workspace};
-use taps::runtime::{Eval, Layout, Network, Part, Runtime, Task, Tokens, Weights};
+use taps::runtime::{Layout, Network, Part, Runtime, Task, Tokens, Weights};
 use taps::train::{Budget, Method, Quiet};
 use taps::{Base, Config, Examples, Input, Model, fine_tune};
 
@@ -66,7 +66,7 @@ fn differed(tuned: &(Base, Model), settings: &Diff<'_>) -> Result<Differed, Erro
 fn a_merged_checkpoint_is_the_task_and_differs_by_the_adapter() {
     let at = tempfile::tempdir().unwrap();
     let checkpoint = merged(capped(), at.path());
-    let (base, model) = open();
+    let (_, model) = open();
     let of_base = Task::of_base(&checkpoint.0, &checkpoint.1);
     assert_eq!(weights(&of_base, model.layout()), weights(&task(capped()), model.layout()));
     let again = differed(&checkpoint, &settings()).unwrap();
@@ -79,7 +79,6 @@ fn a_merged_checkpoint_is_the_task_and_differs_by_the_adapter() {
     let second = differed(&merged(&again.bytes, twice.path()), &settings()).unwrap();
     assert!(second.bytes == again.bytes, "the second time it is to the byte");
     assert!(again.layers.iter().all(|layer| layer.kept));
-    assert!(base.find("head.weight").is_none() || base.content() != checkpoint.0.content());
 }
 
 #[test]
@@ -109,19 +108,6 @@ fn a_full_fine_tune_loses_little_with_the_layers_worth_most() {
         let settings = Diff { max_active_layers: layers, max_bytes: bytes, examples: given, ..settings() };
         differed(&checkpoint, &settings).unwrap()
     };
-    let divergence = |file: &[u8]| {
-        // Measured alike, whatever the layers were ranked by.
-        let (base, model) = open();
-        let other = merged(file, tempfile::tempdir().unwrap().path());
-        let (wanted, found) = (Task::of_base(&checkpoint.0, &checkpoint.1), Task::of_base(&other.0, &other.1));
-        let order: Vec<usize> = (0..COUNT).collect();
-        let input = examples.batch(&order).unwrap();
-        let workspace = Workspace::new(1);
-        let [a, b] =
-            [wanted, found].map(|task| model.logits(&mut Eval::new(&task, &workspace), &input).unwrap().to_vec());
-        let _ = base;
-        a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
-    };
     let mut before = f64::INFINITY;
     for layers in [2, 6, 12] {
         let found = measured(Some(layers), None, true);
@@ -132,8 +118,8 @@ fn a_full_fine_tune_loses_little_with_the_layers_worth_most() {
         let [tuned, left] = found.scores.unwrap();
         println!("{layers}: {} bytes, {} of {}", found.bytes.len(), left.accuracy(), tuned.accuracy());
     }
-    let (by_outputs, by_norms) = (measured(Some(6), None, true), measured(Some(6), None, false));
-    println!("by outputs {}, by norms {}", divergence(&by_outputs.bytes), divergence(&by_norms.bytes));
+    let by_norms = measured(Some(6), None, false);
+    assert!(by_norms.divergence.is_none() && by_norms.layers.iter().filter(|layer| layer.worth.is_some()).count() > 6);
     for part in [2, 3, 5, 8, 12] {
         let limit = full.len() / part;
         let small = measured(None, Some(limit), true).bytes.len();

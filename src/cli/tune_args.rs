@@ -232,7 +232,7 @@ impl TuneArgs {
             budget: Budget {
                 max_active_layers: self.max_active_layers.and_then(|limit| limit.0),
                 max_layer_bytes: self.max_layer_bytes,
-                max_adapter_bytes: self.max_bytes.or(self.max_adapter_bytes),
+                max_adapter_bytes: [self.max_bytes, self.max_adapter_bytes].into_iter().flatten().min(),
                 max_memory: self.max_memory,
                 max_time: self.max_time,
                 max_steps: self.max_steps,

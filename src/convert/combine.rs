@@ -1,6 +1,6 @@
 //! Several adapters of one base made into one: task arithmetic (arXiv 2212.04089) and TIES (arXiv 2306.01708).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Error;
 use super::made::{About, Made, file, summary};
@@ -78,7 +78,7 @@ pub fn combine(
     let layout = network.layout();
     let is_tapped = |name: &str| layout.find(name).is_some_and(|(id, _)| layout.layer(id).kind.is_tapped());
     let layers = deltas.keys().filter(|name| is_tapped(name)).filter_map(|name| layout.find(name));
-    let active = layers.map(|(id, _)| id).collect::<std::collections::BTreeSet<_>>().len();
+    let active = layers.map(|(id, _)| id).collect::<BTreeSet<_>>().len();
     for (name, deltas) in deltas {
         let Some((id, part)) = layout.find(name) else { continue };
         let Some(param) = layout.layer(id).param(part) else { continue };
@@ -128,7 +128,7 @@ mod tests {
         let all = combined(&deltas, Combine::Ties { density: 1.0, factor: 1.0 });
         assert_eq!(all, [2.0, -2.0, -0.2, -4.0, 0.0]);
         let few = combined(&deltas, Combine::Ties { density: 0.4, factor: 0.5 });
-        assert_eq!(few, [1.25, -0.5 * 3.0 + 0.0 * 2.0, 0.0, -2.0, 0.0].map(|value: f32| value));
+        assert_eq!(few, [1.25, -1.5, 0.0, -2.0, 0.0]);
         assert_eq!(combined(&deltas, Combine::Sum { factor: 2.0 }), [12.0, -4.0, -0.1 * 2.0, -2.0, 0.0]);
     }
 }

@@ -2,10 +2,10 @@
 
 use super::Error;
 use super::made::{About, Made, file, summary};
-use super::recode::{Measure, Opened, Unit, best};
+use super::recode::{Measure, Opened, Unit, best, error};
 use crate::base::Base;
 use crate::format::{Adapter, Role};
-use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network, Part, Score};
+use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network, Param, Part, Score};
 
 /// What a fine-tuned checkpoint is made into.
 #[derive(Clone, Copy)]
@@ -128,7 +128,7 @@ fn check<N: Network>(network: &N, tuned: &Base, tuned_network: &N) -> Result<(),
     }
     for ((id, layer), (_, other_layer)) in layout.layers().zip(found.layers()) {
         let shapes = Part::ALL.iter().all(|&part| {
-            let shape = |param: Option<&crate::runtime::Param>| param.map(|param| param.shape.clone());
+            let shape = |param: Option<&Param>| param.map(|param| param.shape.clone());
             let (a, b) = (shape(layer.param(part)), shape(other_layer.param(part)));
             id == layout.head() || a == b
         });
@@ -154,10 +154,7 @@ fn changes(base: &Base, layout: &Layout, tuned: &Base, found: &Layout) -> Vec<(L
             let (a, b) = (base.tensor(a).to_vec(), tuned.tensor(b).to_vec());
             differs |= a != b;
             if part == Part::Weight {
-                let square = |sum: f64, value: f64| sum + value * value;
-                let norm = a.iter().map(|&value| f64::from(value)).fold(0.0, square).sqrt();
-                let moved = a.iter().zip(&b).map(|(&a, &b)| f64::from(b) - f64::from(a)).fold(0.0, square).sqrt();
-                change = (moved / norm.max(f64::MIN_POSITIVE)) as f32;
+                change = error(&a, &b);
             }
         }
         if differs {

@@ -9,7 +9,7 @@ use super::Error;
 use crate::base::{self, Base};
 use crate::format::Adapter;
 use crate::kernels::Workspace;
-use crate::runtime::{self, Network, Part, Task, Weights, write_atomically};
+use crate::runtime::{self, Network, Part, Task, Weights, replace_by, write_atomically};
 use crate::train::configuration;
 
 /// A tensor of the file: of the base, in place, or merged.
@@ -90,18 +90,9 @@ fn merge_file(base: &Base, network: &impl Network, adapter: &Adapter<'_>, path: 
         let shape = tensor.shape.to_vec();
         tensors.push((tensor.name.to_owned(), Tensor { dtype: dtype(tensor.dtype)?, shape, bytes }));
     }
-    let io = |source| Error::Runtime(runtime::Error::Io { path: path.to_owned(), source });
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}.merging", std::process::id()));
     let metadata = Some([("format".to_owned(), "pt".to_owned())].into());
-    let written = safetensors::serialize_to_file(tensors, metadata, &temporary)
-        .map_err(std::io::Error::other)
-        .and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        io(error)
-    })
+    let write = |at: &Path| safetensors::serialize_to_file(tensors, metadata, at).map_err(std::io::Error::other);
+    Ok(replace_by(path, write)?)
 }
 
 fn dtype(dtype: base::Dtype) -> Result<Dtype, Error> {

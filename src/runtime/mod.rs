@@ -23,7 +23,7 @@ mod weights;
 pub use error::Error;
 pub use eval::Eval;
 pub use evaluate::{Score, evaluate};
-pub use file::{replace_file, write_atomically};
+pub use file::{replace_by, replace_file, write_atomically};
 pub use input::{Examples, Images, Input, Tokens};
 pub use layout::{Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part};
 pub use network::Network;

@@ -83,7 +83,7 @@ impl Coded {
 }
 
 /// Norm of the difference as a share of the norm of what was before.
-pub(super) fn error(before: &[f32], after: &[f32]) -> f32 {
+pub(in crate::convert) fn error(before: &[f32], after: &[f32]) -> f32 {
     let square = |sum: f64, value: f64| sum + value * value;
     let norm = before.iter().map(|&value| f64::from(value)).fold(0.0, square).sqrt();
     let lost = before.iter().zip(after).map(|(&a, &b)| f64::from(a) - f64::from(b)).fold(0.0, square).sqrt();

@@ -13,6 +13,7 @@ mod opened;
 mod svd;
 
 pub(super) use auto::{Unit, best};
+pub(super) use coded::error;
 pub use kind::{Kind, Rank};
 pub(super) use measure::Measure;
 pub(super) use opened::Opened;
@@ -125,7 +126,7 @@ pub fn recode(
         name: piece.name.clone(),
         encodings: [piece.encoding, coded.encoding],
         bytes: coded.bytes(&piece.shape),
-        error: coded::error(original, &piece.values),
+        error: error(original, &piece.values),
     });
     Ok(Recoded { bytes, tensors: tensors.collect(), scores: before.zip(after).map(<[Score; 2]>::from), divergence })
 }

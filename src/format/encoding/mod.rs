@@ -67,21 +67,7 @@ impl Encoding {
     /// The length in bytes of a payload of this shape, or `None` where the encoding does not take the shape, or
     /// 64 bits cannot hold the length.
     pub fn payload_len(self, shape: &Shape) -> Option<u64> {
-        let elements = shape.elements()?;
-        match self {
-            Encoding::F32 => elements.checked_mul(4),
-            Encoding::F16 => elements.checked_mul(2),
-            Encoding::Int8 => rows::of(shape).and_then(|[rows, _]| elements.checked_add(rows * 4)),
-            Encoding::Int4 { group } => rows::or_one(shape)
-                .filter(|_| group > 0 && group.is_multiple_of(2))
-                .and_then(|sizes| int4::length(sizes, group)),
-            Encoding::OneBit => rows::of(shape).and_then(one_bit::length),
-            Encoding::LowRank { rank, half } => {
-                let ranks = |&[rows, width]: &[u64; 2]| (1..=rows.min(width)).contains(&rank.into());
-                rows::of(shape).filter(ranks).and_then(|sizes| low_rank::length(sizes, rank, half))
-            }
-            Encoding::Sparse { count, places } => (u64::from(count) <= elements).then(|| sparse::length(count, places)),
-        }
+        self.expect_len(shape, 0).ok()
     }
 
     /// The numbers that are written as a tensor of this shape: its elements, or those of its factors.
@@ -115,27 +101,32 @@ impl Encoding {
 
     /// As [`payload_len`](Encoding::payload_len), with the reason for `None`.
     pub(super) fn expect_len(self, shape: &Shape, entry: usize) -> Result<u64, Error> {
-        let found = shape.dims().len();
-        let least = match self {
-            Encoding::F32 | Encoding::F16 | Encoding::Sparse { .. } => 0,
-            Encoding::Int4 { .. } => 1,
-            _ => 2,
-        };
-        if found < least {
-            return Err(Error::Rank { entry, found });
-        }
-        let refused = match self {
-            Encoding::Int4 { group } => group == 0 || !group.is_multiple_of(2),
-            Encoding::LowRank { rank, .. } => {
-                rows::of(shape).is_some_and(|[rows, width]| rank == 0 || u64::from(rank) > rows.min(width))
+        let oversized = Error::Oversized { entry };
+        let elements = shape.elements().ok_or(oversized)?;
+        let rank = Error::Rank { entry, found: shape.dims().len() };
+        let sizes = rows::of(shape).ok_or(rank);
+        let suits = |suits| if suits { Ok(()) } else { Err(Error::Parameter { entry }) };
+        let length = match self {
+            Encoding::F32 => elements.checked_mul(4),
+            Encoding::F16 => elements.checked_mul(2),
+            Encoding::Int8 => elements.checked_add(sizes?[0] * 4),
+            Encoding::Int4 { group } => {
+                let sizes = rows::or_one(shape).ok_or(rank)?;
+                suits(group > 0 && group.is_multiple_of(2))?;
+                int4::length(sizes, group)
             }
-            Encoding::Sparse { count, .. } => shape.elements().is_some_and(|elements| u64::from(count) > elements),
-            _ => false,
+            Encoding::OneBit => one_bit::length(sizes?),
+            Encoding::LowRank { rank, half } => {
+                let [rows, width] = sizes?;
+                suits((1..=rows.min(width)).contains(&rank.into()))?;
+                low_rank::length([rows, width], rank, half)
+            }
+            Encoding::Sparse { count, places } => {
+                suits(u64::from(count) <= elements)?;
+                Some(sparse::length(count, places))
+            }
         };
-        if refused {
-            return Err(Error::Parameter { entry });
-        }
-        self.payload_len(shape).ok_or(Error::Oversized { entry })
+        length.ok_or(oversized)
     }
 
     /// Refuses values that the encoding does not allow. `payload` has the length for `shape`.

@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use taps::format::{Digest, Encoding, Entry, Role, Shape, TensorDraft};
+use taps::format::{Digest, Encoding, Role, Shape, TensorDraft};
 
 #[derive(Arbitrary, Debug)]
 struct Case<'a> {
@@ -48,7 +48,6 @@ fuzz_target!(|case: Case<'_>| {
     let file = forged(&shape, encoding, &payload);
     if let Ok(adapter) = taps::format::Adapter::parse(&file) {
         for entry in adapter.entries() {
-            let Entry { .. } = &entry;
             if entry.decode_into(&mut out).is_ok() {
                 finite(&out);
             }
