@@ -98,6 +98,7 @@ fn settings() -> Vec<(usize, Config)> {
             ..Config::default()
         },
         Config { method: Method::Full, validation: 0.0, ..Config::default() },
+        Config { method: Method::Full, recompute: true, validation: 0.0, ..Config::default() },
     ];
     batches.into_iter().flat_map(|batch| changes.clone().map(|change| (batch, Config { batch, ..change }))).collect()
 }
@@ -155,6 +156,7 @@ fn row(folder: &str, number: usize) -> Result<bool, Box<dyn Error>> {
         (_, select) => format!("{} layers, {}, norms {}", plan.layers, select.name(), config.norms.name()),
     };
     let what = config.micro_batch.map_or(what.clone(), |at_once| format!("{what}, {at_once} at once"));
+    let what = if config.recompute { format!("{what}, activations again") } else { what };
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     println!(
         "| {} | {batch} | {what} | {:?} | {:.2} | {:.2} | {ratio:.3} | {:.1} |",

@@ -201,7 +201,7 @@ fn probes_one_operation_at_a_time(folder: &Path) {
     let together = workspace.peak_bytes();
     drop((kept, logits));
     workspace.release();
-    probe(&model, &adapted, &examples, &[vec![0, 1], vec![1, 0]], &workspace, &mut |_| true).unwrap();
+    probe(&model, &adapted, &examples, &[vec![0, 1], vec![1, 0]], &workspace, false, &mut |_| true).unwrap();
     let apart = workspace.peak_bytes();
     println!(
         "{}: gradients of {all} bytes, the largest {largest}: {together} together, {apart} apart",

@@ -20,6 +20,8 @@ pub(super) struct Planned {
     pub(super) adapter: u64,
     /// Examples of a step that were computed at once.
     pub(super) at_once: u64,
+    /// Whether activations were computed again on the way back.
+    pub(super) recompute: bool,
     /// Steps of tuning, and the seconds that they and the validations between were reckoned to take.
     pub(super) steps: u64,
     pub(super) seconds: Option<f64>,
@@ -41,6 +43,7 @@ impl Planned {
             parts: parts.map(|(name, bytes)| (name.replace(' ', "_"), bytes as u64)).collect(),
             adapter: plan.adapter_bytes as u64,
             at_once: plan.at_once as u64,
+            recompute: plan.recompute,
             steps: plan.steps as u64,
             seconds: plan.time().map(|time| time.as_secs_f64()),
         }

@@ -105,7 +105,8 @@ impl Observer for Progress {
             Event::Planned { plan } => {
                 let (memory, adapter) = (&plan.memory, bytes(plan.adapter_bytes));
                 self.line(format!("will take {} of memory: {memory}", bytes(memory.total())));
-                self.line(format!("{} examples of a step at once, an adapter of up to {adapter}", plan.at_once));
+                let again = if plan.recompute { " with activations computed again" } else { "" };
+                self.line(format!("{} examples of a step at once{again}, an adapter of up to {adapter}", plan.at_once));
                 if let (Some(pace), Some(time)) = (plan.pace, plan.time()) {
                     let (step, time) = (Amount::Time(pace.step), Amount::Time(time));
                     self.line(format!("{} steps of {step}, {time} with {} validations", plan.steps, plan.epochs));

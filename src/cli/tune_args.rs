@@ -73,6 +73,10 @@ pub(super) struct TuneArgs {
     /// Examples of a step that are computed at once [default: all, or as many as --max-memory lets be]
     #[arg(long, value_name = "N")]
     micro_batch: Option<usize>,
+    /// Compute activations again on the way back rather than keep them: less memory, more time [default: where
+    /// --max-memory needs it]
+    #[arg(long)]
+    recompute: bool,
     /// Learning rate of deltas
     #[arg(long, value_name = "RATE")]
     rate: Option<f32>,
@@ -243,6 +247,7 @@ impl TuneArgs {
             epochs: self.epochs.unwrap_or(default.epochs),
             batch: self.batch.unwrap_or(default.batch),
             micro_batch: self.micro_batch,
+            recompute: self.recompute,
             rate: self.rate.unwrap_or(default.rate),
             head_rate: self.head_rate.unwrap_or(default.head_rate),
             lambda: self.lambda.unwrap_or(default.lambda),

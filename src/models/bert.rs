@@ -116,6 +116,7 @@ impl Network for Bert {
         h = ops.gather(self.types, &vec![0; positions.len()], Some(h))?;
         h = ops.layer_norm(&h, self.norm, self.eps)?;
         for block in &self.blocks {
+            h = ops.cut(h);
             let context = ops.self_attention(&h, [block.query, block.key, block.value], self.heads, segments)?;
             let attended = ops.linear(&context, block.attention)?;
             let sum = ops.add(attended, &h);

@@ -151,6 +151,7 @@ impl Network for DenseNet {
             Stem::Plain(conv) => ops.conv(&x, grid, *conv, Window::square(3, 1, 1))?,
         };
         for block in &self.blocks {
+            h = ops.cut(h);
             for layer in &block.layers {
                 let x = ops.batch_norm(&h, &layer.before, None)?;
                 let x = ops.conv_norm(&x, grid, &layer.squeeze, None)?;

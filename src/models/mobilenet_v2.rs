@@ -193,6 +193,7 @@ impl Network for MobileNetV2 {
         let (x, mut grid) = images::pixels(ops, &self.input, input)?;
         let mut h = self.apply(ops, &x, &mut grid, &self.stem, None)?;
         for block in &self.blocks {
+            h = ops.cut(h);
             let expanded = match &block.expand {
                 Some(expand) => Some(self.apply(ops, &h, &mut grid, expand, None)?),
                 None => None,

@@ -164,7 +164,8 @@ impl Network for ResNet {
         let mut h = ops.max_pool(x, grid, pool);
         grid = pool.output(grid);
         for block in &self.blocks {
-            (h, grid) = block.apply(ops, h, grid)?;
+            let x = ops.cut(h);
+            (h, grid) = block.apply(ops, x, grid)?;
         }
         Ok(ops.mean_rows(h, &grid.segments(), 0))
     }

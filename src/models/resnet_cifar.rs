@@ -103,6 +103,7 @@ impl Network for ResNetCifar {
         let (x, mut grid) = images::pixels(ops, &self.input, input)?;
         let mut h = ops.conv_norm(&x, grid, &self.stem, None)?;
         for Block { units: [first, second], shortcut } in &self.blocks {
+            h = ops.cut(h);
             let residual = match shortcut {
                 Shortcut::Same => None,
                 Shortcut::Pad(before, after) => Some(ops.subsample_pad(&h, grid, first.window.stride, *before, *after)),

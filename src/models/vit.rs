@@ -189,6 +189,7 @@ impl Network for Vit {
             None => ops.gather(self.positions, &positions, Some(h))?,
         };
         for block in &self.blocks {
+            h = ops.cut(h);
             let x = ops.layer_norm(&h, block.before, self.eps)?;
             let context = match &block.attend {
                 Attend::Apart(layers) => ops.self_attention(&x, *layers, self.heads, &segments)?,

@@ -21,6 +21,12 @@ pub trait Ops {
     /// An input that needs no gradient.
     fn constant(&mut self, tensor: Tensor) -> Self::Value;
 
+    /// Says that of all that was computed only `x` is used from here on, so that what lies between two such places may be
+    /// computed again from the first.
+    fn cut(&mut self, x: Self::Value) -> Self::Value {
+        x
+    }
+
     /// Patches of `size` by `size` pixels as an input that needs no gradient:
     /// `[images * patches, channels * size * size]`.
     fn patches(&mut self, images: &Images, size: usize) -> Self::Value {

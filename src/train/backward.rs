@@ -53,6 +53,7 @@ impl Node {
             Node::Image(ImageNode::MaxPool { .. }) => ("max_pool", &[]),
             Node::Image(ImageNode::AveragePool { .. }) => ("average_pool", &[]),
             Node::Image(ImageNode::SubsamplePad { .. }) => ("subsample_pad", &[]),
+            Node::Start => ("start", &[]),
             Node::Gather { .. } => ("gather", &[]),
             Node::GatherInterpolated { .. } => ("gather_interpolated", &[]),
             Node::Prepend { .. } => ("prepend", &[]),
@@ -70,7 +71,7 @@ impl Node {
 }
 
 impl<W: Weights> Tape<'_, W> {
-    /// Walks back from `output` with `gradient` of the same shape. `sink` gets the gradients of each
+    /// Walks back from `output`, as far as it was recorded, with `gradient` of the same shape. `sink` gets the gradients of each
     /// wanted layer when they are formed, from the last layer to the first, and once for each use of a
     /// layer; it may free them at once.
     ///
@@ -90,22 +91,37 @@ impl<W: Weights> Tape<'_, W> {
     /// # Errors
     /// As [`Tape::backward`].
     pub fn backward_watched(
-        mut self,
+        self,
         output: &Recorded,
         gradient: Tensor,
         sink: &mut dyn FnMut(LayerId, LayerGrad),
         watch: &mut dyn FnMut(Operation),
     ) -> Result<(), Error> {
+        self.walk(output, gradient, sink, watch).map(drop)
+    }
+
+    /// Walks back to the start; gives the gradient of the values there, where one flows to them.
+    pub(super) fn walk(
+        mut self,
+        output: &Recorded,
+        gradient: Tensor,
+        sink: &mut dyn FnMut(LayerId, LayerGrad),
+        watch: &mut dyn FnMut(Operation),
+    ) -> Result<Option<Tensor>, Error> {
         let mut gradients = Gradients((0..self.nodes.len()).map(|_| None).collect());
         gradients.flow(self.workspace, output.node, gradient);
         while let Some(node) = self.nodes.pop() {
-            if let Some(dy) = gradients.0.pop().flatten() {
-                let operation = node.operation();
-                self.step(node, dy, &mut gradients, sink)?;
-                watch(operation);
+            match (gradients.0.pop().flatten(), node) {
+                (Some(dy), Node::Start) => return Ok(Some(dy)),
+                (Some(dy), node) => {
+                    let operation = node.operation();
+                    self.step(node, dy, &mut gradients, sink)?;
+                    watch(operation);
+                }
+                (None, _) => {}
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn step(
@@ -117,6 +133,7 @@ impl<W: Weights> Tape<'_, W> {
     ) -> Result<(), Error> {
         let workspace = self.workspace;
         match node {
+            Node::Start => {}
             Node::Gather { layer, indices, onto } => {
                 if let Some(indices) = indices {
                     let mut weight = workspace.zeros(1, self.weights.weight(layer)?.elements());

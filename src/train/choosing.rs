@@ -52,7 +52,8 @@ impl<N: Network> Run<'_, N> {
             observer.event(&Event::Step { loss });
             !observer.stop()
         };
-        select::probe(self.network, bare, self.data.train, &order, &self.workspace, &mut progress)
+        let recompute = self.sizes.recompute;
+        select::probe(self.network, bare, self.data.train, &order, &self.workspace, recompute, &mut progress)
     }
 
     /// Chooses the worthiest layers that `budget` can afford.
@@ -107,7 +108,7 @@ impl<N: Network> Run<'_, N> {
     pub(super) fn settle(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<(), Error> {
         let mut worth = select::candidates(self.network, &course.adapted);
         self.afford(&mut worth, &self.config.budget)?;
-        course.at_once = Some(self.sizes.step);
+        course.at_once = Some((self.sizes.step, self.sizes.recompute));
         course.adapted.settle(|id| worth.iter().any(|worth| worth.layer == id && worth.chosen));
         observer.event(&Event::Selected { layers: &worth });
         course.worth = worth;

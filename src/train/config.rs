@@ -139,6 +139,10 @@ pub struct Config {
     /// default a whole batch, or as many as a limit on memory lets be. Batches that are normalized by their own
     /// statistics are always whole.
     pub micro_batch: Option<usize>,
+    /// Whether activations between the blocks of a network are computed again on the way back rather than kept: less
+    /// memory, and the time of up to another forward pass. A limit on memory that smaller micro-batches do not meet
+    /// turns it on.
+    pub recompute: bool,
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
     /// How the optimizer keeps its running means: in fewer bits they take less memory, and their rounding adds noise.
@@ -199,6 +203,7 @@ impl Default for Config {
             warm_epochs: 1,
             batch: 32,
             micro_batch: None,
+            recompute: false,
             optimizer: Optimizer::AdamW,
             states: Precision::F32,
             rate: 5e-4,

@@ -32,8 +32,8 @@ pub(super) struct Course<A = Adapted> {
     pub(super) adapted: A,
     /// Steps of tuning in all, once they are known.
     pub(super) total: Option<usize>,
-    /// Examples of a step that are computed at once, once they are known.
-    pub(super) at_once: Option<usize>,
+    /// Examples of a step that are computed at once, and whether activations are computed again, once that is known.
+    pub(super) at_once: Option<(usize, bool)>,
     pub(super) best: Best,
     pub(super) pass: Pass,
 }

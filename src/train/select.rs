@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::Adapted;
+use super::backward::LayerGrad;
 use super::error::Error;
 use super::gate::Gate;
 use super::tape::Tape;
@@ -23,7 +24,8 @@ pub struct Worth {
 }
 
 /// Mean squared norm of each tapped layer's gradient over `batches`, with the base's weights and the
-/// task's head. Each gradient is reduced to its norm and freed as it is formed.
+/// task's head. Each gradient is reduced to its norm and freed as it is formed; with `recompute` activations are computed
+/// again rather than kept.
 ///
 /// # Errors
 /// As [`Network::logits`].
@@ -33,6 +35,7 @@ pub fn probe(
     examples: &dyn Examples,
     batches: &[Vec<usize>],
     workspace: &Workspace,
+    recompute: bool,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<Vec<Worth>, Error> {
     let layout = network.layout();
@@ -41,10 +44,14 @@ pub fn probe(
     let mut sums = vec![0.0; layout.len()];
     for batch in batches {
         let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
-        let mut tape = Tape::new(weights, &wanted, workspace);
-        let logits = network.logits(&mut tape, &examples.batch(batch)?)?;
+        let (mut tape, input) = (Tape::new(weights, &wanted, workspace), examples.batch(batch)?);
+        if recompute {
+            tape = tape.with_recomputation();
+        }
+        let logits = network.logits(&mut tape, &input)?;
         let (loss, gradient) = cross_entropy(workspace, logits.values(), &labels, 0.0);
-        tape.backward(&logits, gradient, &mut |id, gradient| sums[id.index()] += gradient.squared_norm())?;
+        let mut sink = |id: LayerId, gradient: LayerGrad| sums[id.index()] += gradient.squared_norm();
+        tape.backward_again(network, &input, &logits, gradient, &mut sink)?;
         if !progress(loss) {
             break;
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::images::ImageNode;
+use super::recompute::Cut;
 use super::transformer::BlockNode;
 use crate::kernels::{self, Grid, Heads, Interpolation, Normalized, Segments, Tensor, Window, Workspace};
 use crate::runtime::{BatchNorm, ConvNorm, Error, LayerId, Ops, Part, Weights};
@@ -45,9 +46,11 @@ pub(super) type NodeId = usize;
 pub struct Tape<'a, W: Weights> {
     pub(super) weights: &'a W,
     pub(super) workspace: &'a Workspace,
-    wanted: &'a [bool],
+    pub(super) wanted: &'a [bool],
     pub(super) nodes: Vec<Node>,
     pub(super) batch_statistics: bool,
+    /// Where the network was cut; none where nothing is computed again.
+    pub(super) cuts: Option<Vec<Cut>>,
     pub(super) moments: Vec<(Moments, usize)>,
 }
 
@@ -63,18 +66,67 @@ pub struct Moments {
 
 /// One recorded operation: what it kept, and the nodes its gradient flows on to.
 pub(super) enum Node {
-    Gather { layer: LayerId, indices: Option<Vec<u32>>, onto: Option<NodeId> },
-    GatherInterpolated { layer: LayerId, map: Arc<Interpolation>, indices: Option<Vec<u32>>, onto: Option<NodeId> },
-    Prepend { layer: LayerId, wanted: bool, x: Option<NodeId>, segments: Segments },
-    Linear { layer: LayerId, kept: Option<Kept>, x: Option<NodeId> },
-    LayerNorm { layer: LayerId, wanted: bool, normalized: Arc<Normalized>, x: Option<NodeId> },
-    Gelu { kept: Arc<Tensor>, x: NodeId },
-    Add { x: Option<NodeId>, y: Option<NodeId> },
-    Attention { kept: [Arc<Tensor>; 3], inputs: [Option<NodeId>; 3], heads: Heads, segments: Segments },
-    MeanRows { x: NodeId, segments: Segments, skip: usize },
-    FirstRows { x: NodeId, segments: Segments },
-    Concat { parts: Vec<(Option<NodeId>, usize)> },
-    Columns { x: NodeId, first: usize, of: usize },
+    /// Values that were computed before.
+    Start,
+    Gather {
+        layer: LayerId,
+        indices: Option<Vec<u32>>,
+        onto: Option<NodeId>,
+    },
+    GatherInterpolated {
+        layer: LayerId,
+        map: Arc<Interpolation>,
+        indices: Option<Vec<u32>>,
+        onto: Option<NodeId>,
+    },
+    Prepend {
+        layer: LayerId,
+        wanted: bool,
+        x: Option<NodeId>,
+        segments: Segments,
+    },
+    Linear {
+        layer: LayerId,
+        kept: Option<Kept>,
+        x: Option<NodeId>,
+    },
+    LayerNorm {
+        layer: LayerId,
+        wanted: bool,
+        normalized: Arc<Normalized>,
+        x: Option<NodeId>,
+    },
+    Gelu {
+        kept: Arc<Tensor>,
+        x: NodeId,
+    },
+    Add {
+        x: Option<NodeId>,
+        y: Option<NodeId>,
+    },
+    Attention {
+        kept: [Arc<Tensor>; 3],
+        inputs: [Option<NodeId>; 3],
+        heads: Heads,
+        segments: Segments,
+    },
+    MeanRows {
+        x: NodeId,
+        segments: Segments,
+        skip: usize,
+    },
+    FirstRows {
+        x: NodeId,
+        segments: Segments,
+    },
+    Concat {
+        parts: Vec<(Option<NodeId>, usize)>,
+    },
+    Columns {
+        x: NodeId,
+        first: usize,
+        of: usize,
+    },
     Image(ImageNode),
     Block(BlockNode),
 }
@@ -83,7 +135,14 @@ impl<'a, W: Weights> Tape<'a, W> {
     /// An empty tape that will give the gradients of the layers that are true in `wanted`, one for each
     /// layer of the network.
     pub fn new(weights: &'a W, wanted: &'a [bool], workspace: &'a Workspace) -> Self {
-        Self { weights, workspace, wanted, nodes: Vec::new(), batch_statistics: false, moments: Vec::new() }
+        Self { weights, workspace, wanted, nodes: Vec::new(), batch_statistics: false, cuts: None, moments: Vec::new() }
+    }
+
+    /// The same, which keeps of what lies before the last cut of a network nothing but the values at its cuts:
+    /// [`Tape::backward_again`] computes the rest again. Less memory, and the time of up to another forward pass.
+    pub fn with_recomputation(mut self) -> Self {
+        self.cuts = Some(Vec::new());
+        self
     }
 
     /// The same with batch normalization by the statistics of each batch, as in training from scratch.
@@ -146,6 +205,10 @@ impl<W: Weights> Ops for Tape<'_, W> {
 
     fn constant(&mut self, tensor: Tensor) -> Recorded {
         Recorded { data: Arc::new(tensor), node: None, norm: None }
+    }
+
+    fn cut(&mut self, x: Recorded) -> Recorded {
+        self.record_cut(x)
     }
 
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Recorded>) -> Result<Recorded, Error> {

@@ -123,7 +123,8 @@ impl<N: Network> Run<'_, N> {
                 let epoch = if course.stage == Stage::Tune { course.pass.epoch } else { 0 };
                 let (of, Counts { steps, elapsed, .. }) = (self.config.epochs, self.counts);
                 observer.event(&Event::Resumed { epoch, of, steps, elapsed });
-                self.sizes.step = course.at_once.unwrap_or(self.sizes.step);
+                (self.sizes.step, self.sizes.recompute) =
+                    course.at_once.unwrap_or((self.sizes.step, self.sizes.recompute));
                 self.planner.iter_mut().for_each(|planner| planner.sizes = self.sizes);
                 course
             }
@@ -287,7 +288,7 @@ impl<N: Network> Run<'_, N> {
             let steps = self.steps_per_epoch() * self.config.epochs;
             let pace = self.calibrate(course, steps)?;
             course.total = Some(self.affordable(&pace, steps));
-            course.at_once = Some(self.sizes.step);
+            course.at_once = Some((self.sizes.step, self.sizes.recompute));
             plan.pace = Some(pace);
         }
         plan.steps = course.total.unwrap_or(0);

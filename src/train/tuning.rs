@@ -240,6 +240,9 @@ impl<N: Network> Run<'_, N> {
         if config.resolved_norms(self.network.layout()) == Norms::Statistics {
             tape = tape.with_batch_statistics();
         }
+        if self.sizes.recompute {
+            tape = tape.with_recomputation();
+        }
         let logits = self.network.logits(&mut tape, &part.input)?;
         let (loss, mut gradient) = part.loss(&self.workspace, logits.values(), config.smoothing);
         all.loss += share * loss;
@@ -251,10 +254,11 @@ impl<N: Network> Run<'_, N> {
             gradient.iter_mut().for_each(|value| *value *= share);
         }
         let sums = &mut all.gradients;
-        tape.backward(&logits, gradient, &mut |id, gradient| match sums.iter_mut().find(|(of, _)| *of == id) {
+        let mut sink = |id: LayerId, gradient: LayerGrad| match sums.iter_mut().find(|(of, _)| *of == id) {
             Some((_, sum)) => sum.add(&gradient),
             None => sums.push((id, gradient)),
-        })?;
+        };
+        tape.backward_again(self.network, &part.input, &logits, gradient, &mut sink)?;
         Ok(())
     }
 

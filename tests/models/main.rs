@@ -6,4 +6,5 @@ mod behaviour;
 mod common;
 mod norms;
 mod pytorch;
+mod recompute;
 mod slopes;

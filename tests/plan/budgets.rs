@@ -43,6 +43,7 @@ fn the_heap_grows_by_what_is_planned() {
         Config { norms: Norms::Affine, batch: 64, ..within(Budget::layers(8)) },
         Config { select: Select::Scores, ..within(Budget::layers(2)) },
         Config { micro_batch: Some(5), validation: 0.0, ..within(Budget::layers(4)) },
+        Config { recompute: true, ..within(Budget::layers(4)) },
         Config { select: Select::ProbeScores, validation: 0.0, ..within(Budget::layers(4)) },
         full,
     ];
@@ -113,6 +114,20 @@ fn a_step_is_computed_in_parts_where_memory_is_short() {
     assert!(plan.at_once < 32 && plan.layers == 6, "{plan:?}");
     assert!(plan.memory.total() <= limit && parts.memory <= plan.memory.total(), "{} counted, {plan:?}", parts.memory);
     assert_eq!(parts.steps, whole.steps);
+}
+
+#[test]
+fn activations_are_computed_again_where_parts_of_a_step_do_not_do() {
+    let _alone = alone();
+    // A batch that is normalized by its own statistics is not divided.
+    let config = |budget| Config { norms: Norms::Statistics, validation: 0.0, epochs: 1, ..within(budget) };
+    let kept = tune(&config(Budget::layers(6))).unwrap();
+    let limit = plan(&kept).memory.total() * 9 / 10;
+    let again = tune(&config(Budget { max_memory: Some(limit), ..Budget::layers(6) })).unwrap();
+    assert!(!plan(&kept).recompute && plan(&again).recompute, "{:?}", plan(&again));
+    assert_eq!((plan(&again).at_once, plan(&again).layers), (32, 6));
+    assert!(again.memory <= plan(&again).memory.total() && plan(&again).memory.total() <= limit, "{:?}", plan(&again));
+    assert_eq!(again.steps, kept.steps);
 }
 
 #[test]

@@ -35,6 +35,7 @@ struct Setting {
     norms: Norms,
     optimizer: Optimizer,
     states: Precision,
+    recompute: bool,
     threads: usize,
 }
 
@@ -53,6 +54,7 @@ impl Setting {
             optimizer: *[Optimizer::AdamW, Optimizer::Sgd { momentum: 0.9 }].choose(random),
             states: *[Precision::F32, Precision::Bf16, Precision::Int8].choose(random),
             threads: random.random_range(1..=2),
+            recompute: random.random_bool(0.5),
         }
     }
 
@@ -101,10 +103,14 @@ fn measured(base: &Base, model: &Model, input: &Input, setting: &Setting) -> usi
             if setting.norms == Norms::Statistics {
                 tape = tape.with_batch_statistics();
             }
+            if setting.recompute {
+                tape = tape.with_recomputation();
+            }
             let logits = model.logits(&mut tape, input).unwrap();
             let (_, gradient) = cross_entropy(&workspace, logits.values(), &labels, 0.0);
             let (moments, mut gradients) = (tape.take_moments(), Vec::new());
-            tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient))).unwrap();
+            let mut sink = |id, gradient| gradients.push((id, gradient));
+            tape.backward_again(model, input, &logits, gradient, &mut sink).unwrap();
             (gradients, moments)
         };
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
@@ -132,8 +138,8 @@ fn a_step_takes_what_is_planned() {
             let random = &mut ChaCha8Rng::seed_from_u64(seed);
             let setting = Setting::draw(&model, random);
             let input = setting.input(&model, random);
-            let Setting { classes, norms, optimizer, states, threads, .. } = setting;
-            let config = Config { norms, optimizer, states, threads, ..Config::default() };
+            let Setting { classes, norms, optimizer, states, recompute, threads, .. } = setting;
+            let config = Config { norms, optimizer, states, recompute, threads, ..Config::default() };
             let plan = plan_step(&base, &model, &input, classes, &setting.active, &config).unwrap();
             let (planned, measured) = (plan.total() - plan.batch, measured(&base, &model, &input, &setting));
             let ratio = planned as f64 / measured as f64;

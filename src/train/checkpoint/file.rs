@@ -15,7 +15,7 @@ use crate::runtime::{self, replace_file};
 use crate::train::Error;
 
 const MAGIC: [u8; 8] = *b"\x89TAPSCK\n";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
 const CHECKSUM: usize = 32;
 

@@ -128,7 +128,7 @@ impl<'a> Keeper<'a> {
         let (config, steps) = (run.config, run.steps_per_epoch());
         let epochs = if stage == Stage::Scores { config.select_epochs } else { config.epochs };
         let counted = total.unwrap_or(0) <= steps * config.epochs
-            && at_once.is_none_or(|at_once| (1..=config.batch).contains(&at_once))
+            && at_once.is_none_or(|(at_once, _)| (1..=config.batch).contains(&at_once))
             && (1..=epochs + 1).contains(&pass.epoch)
             && pass.done <= steps
             && best.epoch <= pass.epoch

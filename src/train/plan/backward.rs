@@ -13,15 +13,24 @@ use crate::runtime::{LayerId, Part};
 pub(super) type LayerGrad = (Buffer, Option<Buffer>);
 
 impl Sketch<'_> {
-    /// Walks back from `output` as [`Tape::backward`](crate::train::Tape::backward) does; `sink` gets the gradients.
-    pub(super) fn backward(mut self, output: &Sketched, gradient: Buffer, sink: &mut dyn FnMut(LayerId, LayerGrad)) {
+    /// Walks back from `output` to the start as [`Tape::walk`](crate::train::Tape) does, and gives the gradient there;
+    /// `sink` gets the gradients of layers.
+    pub(super) fn walk(
+        mut self,
+        output: &Sketched,
+        gradient: Buffer,
+        sink: &mut dyn FnMut(LayerId, LayerGrad),
+    ) -> Option<Buffer> {
         let mut gradients = Gradients((0..self.nodes.len()).map(|_| None).collect());
         gradients.flow(output.node, gradient);
         while let Some(node) = self.nodes.pop() {
-            if let Some(dy) = gradients.0.pop().flatten() {
-                self.step(node, dy, &mut gradients, sink);
+            match (gradients.0.pop().flatten(), node) {
+                (Some(dy), Node::Start) => return Some(dy),
+                (Some(dy), node) => self.step(node, dy, &mut gradients, sink),
+                (None, _) => {}
             }
         }
+        None
     }
 
     fn step(&self, node: Node, dy: Buffer, gradients: &mut Gradients, sink: &mut dyn FnMut(LayerId, LayerGrad)) {
@@ -33,6 +42,7 @@ impl Sketch<'_> {
             sink(layer, (weight, bias));
         };
         match node {
+            Node::Start => {}
             Node::Gather { layer, wanted: is_wanted, onto } => {
                 if is_wanted {
                     wanted(layer, ledger.take(1, elements(layer)), None);

@@ -15,6 +15,7 @@ mod memory;
 mod outline;
 mod phases;
 mod planner;
+mod recompute;
 mod sketch;
 mod step;
 mod transformer;

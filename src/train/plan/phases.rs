@@ -52,6 +52,7 @@ impl<N: Network> Planner<'_, N> {
 
     /// Gradients of every tapped layer, of `size` examples at once.
     pub(super) fn probe(&self, size: usize) -> Result<Memory, Error> {
+        let recompute = self.sizes.recompute;
         let mut bare = self.bare();
         self.layout().tapped().for_each(|id| bare.wanted[id.index()] = true);
         let mut batches = cut(&self.drawn.probe, size);
@@ -62,7 +63,7 @@ impl<N: Network> Planner<'_, N> {
             step::own(ledger, &self.bare().with([]));
             for batch in &batches {
                 let input = self.shape.batch(self.data.train, batch)?;
-                step::probe(ledger, &self.workspace, self.network, &bare, &input)?;
+                step::probe(ledger, &self.workspace, self.network, &bare, &input, recompute)?;
             }
             Ok(())
         })
@@ -73,7 +74,7 @@ impl<N: Network> Planner<'_, N> {
         let task = self.task(&self.layout().tapped().collect::<Vec<_>>());
         highest(self.config.threads, |ledger| {
             self.own_heads(ledger, true);
-            self.steps(ledger, &task, &self.drawn.scores, self.sizes.step, None, ALL)
+            self.steps(ledger, &task, &self.drawn.scores, self.sizes, None, ALL)
         })
     }
 
@@ -81,7 +82,7 @@ impl<N: Network> Planner<'_, N> {
     pub(super) fn tune(&self, task: &Outline<'_>, sizes: Sizes, count: usize) -> Result<Memory, Error> {
         highest(self.config.threads, |ledger| {
             self.own_heads(ledger, false);
-            self.steps(ledger, task, &self.drawn.tune, sizes.step, Some(sizes.validation), count)
+            self.steps(ledger, task, &self.drawn.tune, sizes, Some(sizes.validation), count)
         })
     }
 
@@ -90,7 +91,7 @@ impl<N: Network> Planner<'_, N> {
         ledger: &Ledger,
         task: &Outline<'_>,
         epochs: &[Vec<Vec<usize>>],
-        at_once: usize,
+        sizes: Sizes,
         validation: Option<usize>,
         count: usize,
     ) -> Result<(), Error> {
@@ -101,9 +102,10 @@ impl<N: Network> Planner<'_, N> {
         }
         let each = (count / epochs.len().max(1)).max(FEW);
         let step = |batch: &Vec<usize>| {
-            let parts = batch.chunks(at_once.max(1)).map(|part| self.shape.batch(self.data.train, part));
+            let parts = batch.chunks(sizes.step.max(1)).map(|part| self.shape.batch(self.data.train, part));
             let parts = parts.collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, Error>(step::step(ledger, &self.workspace, self.network, task, self.config, &parts)?)
+            let (workspace, recompute) = (&self.workspace, sizes.recompute);
+            Ok::<_, Error>(step::step(ledger, workspace, self.network, task, self.config, &parts, recompute)?)
         };
         if let (Some(size), Some(first)) = (validation, epochs.first()) {
             first.iter().take(measured(first.len() * self.config.epochs)).try_for_each(step)?;

@@ -32,6 +32,8 @@ pub struct Plan {
     pub epochs: usize,
     /// Examples of a step that are computed at once.
     pub at_once: usize,
+    /// Whether activations are computed again on the way back.
+    pub recompute: bool,
     /// What steps and validations take, as measured before the first step; none where nothing is tuned, and in a run
     /// that goes on from a checkpoint.
     pub pace: Option<Pace>,
@@ -53,12 +55,14 @@ pub(in crate::train) struct Sizes {
     pub(in crate::train) probe: usize,
     /// Of a step, whose gradients are added up.
     pub(in crate::train) step: usize,
+    /// Whether what lies between the cuts of the network is computed again on the way back.
+    pub(in crate::train) recompute: bool,
 }
 
 impl Sizes {
     pub(in crate::train) fn new(config: &Config, layout: &Layout) -> Self {
         let step = config.at_once(layout);
-        Self { features: 32, validation: 64, probe: step, step }
+        Self { features: 32, validation: 64, probe: step, step, recompute: config.recompute }
     }
 }
 
@@ -95,7 +99,17 @@ impl<'a, N: Network> Planner<'a, N> {
         let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config, network.layout()));
         let workspace = Workspace::new(config.threads);
         let mut planner = Self { base, network, config, data, train, validation, shape, drawn, workspace, sizes };
-        planner.fit_in()?;
+        if let Err(error) = planner.fit_in() {
+            // What micro-batches alone do not make fit may with activations that are computed again.
+            let sizes = Sizes { recompute: true, ..Sizes::new(config, network.layout()) };
+            match (&error, config.method) {
+                (Error::Budget { of: "memory", .. }, method) if method != Method::Head && !config.recompute => {
+                    planner.sizes = sizes;
+                    planner.fit_in()?;
+                }
+                _ => return Err(error),
+            }
+        }
         Ok(planner)
     }
 
@@ -218,8 +232,8 @@ impl<'a, N: Network> Planner<'a, N> {
         let highest = phases.into_iter().max_by_key(|(memory, _)| memory.total());
         let (memory, phase) = highest.unwrap_or((Memory::default(), Phase::Head));
         let adapter_bytes = self.adapter_bytes(&task)?;
-        let (layers, at_once) = (layers.len(), self.sizes.step);
-        Ok(Plan { memory, phase, adapter_bytes, layers, steps: 0, epochs: 0, at_once, pace: None })
+        let (layers, Sizes { step: at_once, recompute, .. }) = (layers.len(), self.sizes);
+        Ok(Plan { memory, phase, adapter_bytes, layers, steps: 0, epochs: 0, at_once, recompute, pace: None })
     }
 
     /// What the run takes with the layers that are chosen of `worth`, and those that the method has anyway.
@@ -235,16 +249,24 @@ impl<'a, N: Network> Planner<'a, N> {
     }
 
     /// Chooses of `worth` what `budget` can afford. Where memory leaves out what other limits do not, a step is computed
-    /// fewer examples at a time, as long as that affords more.
+    /// fewer examples at a time, and then with activations that are computed again, if that affords more.
     pub(in crate::train) fn choose(&mut self, worth: &mut [Worth], budget: &Budget) -> Result<(), Error> {
         let value = |items: &[usize]| items.iter().map(|&item| f64::from(worth[item].value)).sum::<f64>();
         let all = value(&self.affordable(worth, &Budget { max_memory: None, ..*budget })?);
-        let mut best = (self.affordable(worth, budget)?, self.sizes);
-        while self.splits() && value(&best.0) < all && self.sizes.step > 1 {
-            self.sizes.step /= 2;
+        let first = self.sizes;
+        let mut best = (self.affordable(worth, budget)?, first);
+        let halved = |step: &usize| (self.splits() && *step > 1).then_some(step / 2);
+        let steps: Vec<usize> = std::iter::successors(Some(first.step), halved).collect();
+        let again = steps.iter().filter(|_| !first.recompute).map(|&step| Sizes { step, recompute: true, ..first });
+        let fewer = steps.iter().skip(1).map(|&step| Sizes { step, ..first });
+        for sizes in fewer.chain(again).collect::<Vec<_>>() {
+            if value(&best.0) >= all {
+                break;
+            }
+            self.sizes = sizes;
             let items = self.affordable(worth, budget)?;
             if value(&items) > value(&best.0) {
-                best = (items, self.sizes);
+                best = (items, sizes);
             }
         }
         self.sizes = best.1;

@@ -10,6 +10,7 @@ use super::images::Normalization;
 use super::kernels;
 use super::ledger::{Buffer, Ledger, Use};
 use super::outline::Outline;
+use super::recompute::Cut;
 use super::transformer::BlockNode;
 use crate::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
 use crate::runtime::{BatchNorm, ConvNorm, Error, Images, LayerId, Ops, Part};
@@ -56,6 +57,8 @@ pub(super) type NodeId = usize;
 
 /// One recorded operation: what it keeps, and where its gradient flows on to.
 pub(super) enum Node {
+    /// Values that were computed before.
+    Start,
     Gather {
         layer: LayerId,
         wanted: bool,
@@ -132,12 +135,20 @@ pub(super) struct Sketch<'a> {
     /// Whether anything is recorded: without, operations are those of evaluation.
     pub(super) recording: bool,
     pub(super) batch_moments: Vec<[Buffer; 2]>,
+    /// Where the network was cut; none where nothing is computed again.
+    pub(super) cuts: Option<Vec<Cut>>,
 }
 
 impl<'a> Sketch<'a> {
     /// A forward pass that is recorded.
     pub(super) fn tape(outline: &'a Outline<'a>, ledger: &'a Ledger, workspace: &'a Workspace) -> Self {
-        Self { outline, ledger, workspace, nodes: Vec::new(), recording: true, batch_moments: Vec::new() }
+        let (nodes, batch_moments) = (Vec::new(), Vec::new());
+        Self { outline, ledger, workspace, nodes, recording: true, batch_moments, cuts: None }
+    }
+
+    /// The same, of which what lies between the cuts of the network is computed again where `recompute` is true.
+    pub(super) fn recomputing(self, recompute: bool) -> Self {
+        Self { cuts: recompute.then(Vec::new), ..self }
     }
 
     /// A forward pass of evaluation.
@@ -201,6 +212,10 @@ impl Ops for Sketch<'_> {
 
     fn workspace(&self) -> &Workspace {
         self.workspace
+    }
+
+    fn cut(&mut self, x: Sketched) -> Sketched {
+        self.sketch_cut(x)
     }
 
     fn constant(&mut self, tensor: Tensor) -> Sketched {

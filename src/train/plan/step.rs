@@ -34,7 +34,8 @@ pub fn plan_step(
     let workspace = Workspace::new(config.threads);
     highest(config.threads, |ledger| {
         own(ledger, &outline);
-        (0..3).try_for_each(|_| step(ledger, &workspace, network, &outline, config, std::slice::from_ref(input)))
+        let (parts, recompute) = (std::slice::from_ref(input), config.recompute);
+        (0..3).try_for_each(|_| step(ledger, &workspace, network, &outline, config, parts, recompute))
     })
 }
 
@@ -67,20 +68,21 @@ pub(super) fn step(
     outline: &Outline<'_>,
     config: &Config,
     parts: &[Input],
+    recompute: bool,
 ) -> Result<(), Error> {
     let mut sums: Vec<(LayerId, LayerGrad)> = Vec::new();
     let mut moments = Vec::new();
     for part in parts {
         hold(ledger, part);
-        let mut tape = Sketch::tape(outline, ledger, workspace);
+        let mut tape = Sketch::tape(outline, ledger, workspace).recomputing(recompute);
         let logits = network.logits(&mut tape, part)?;
         let gradient = ledger.take(logits.data.rows, logits.data.cols);
         moments.extend(tape.take_moments());
-        tape.backward(&logits, gradient, &mut |id, gradient| {
+        tape.backward(network, part, &logits, gradient, &mut |id, gradient| {
             if !sums.iter().any(|(of, _)| *of == id) {
                 sums.push((id, gradient));
             }
-        });
+        })?;
     }
     ledger.own(|own| own.states = states(outline, config));
     Ok(())
@@ -93,13 +95,13 @@ pub(super) fn probe(
     network: &impl Network,
     outline: &Outline<'_>,
     input: &Input,
+    recompute: bool,
 ) -> Result<(), Error> {
     hold(ledger, input);
-    let mut tape = Sketch::tape(outline, ledger, workspace);
+    let mut tape = Sketch::tape(outline, ledger, workspace).recomputing(recompute);
     let logits = network.logits(&mut tape, input)?;
     let gradient = ledger.take(logits.data.rows, logits.data.cols);
-    tape.backward(&logits, gradient, &mut |_, gradient| drop(gradient));
-    Ok(())
+    tape.backward(network, input, &logits, gradient, &mut |_, gradient| drop(gradient))
 }
 
 /// A pass of evaluation, scored by its loss.

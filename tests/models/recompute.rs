@@ -1,0 +1,106 @@
+//! Activations computed again give the gradients that kept ones do, in less memory.
+
+use taps::base::Base;
+use taps::kernels::{Segments, Workspace, cross_entropy};
+use taps::models::{InputSpec, Model};
+use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Tokens};
+use taps::train::{Adapted, LayerGrad, Tape};
+
+use crate::common::folder;
+use crate::pytorch::distance;
+
+const NETWORKS: [&str; 9] = [
+    "bert",
+    "vit",
+    "vit_timm_avg",
+    "deit",
+    "resnet_basic",
+    "resnet_bottleneck",
+    "resnet_cifar",
+    "densenet",
+    "mobilenet_v2",
+];
+
+fn input(model: &Model) -> Input {
+    let value = |number: usize| ((number * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
+    match model.input() {
+        InputSpec::Tokens { .. } => {
+            let segments = Segments::from_lengths([5, 1, 9, 7]);
+            Input::Tokens(Tokens { ids: (0..segments.rows() as u32).map(|id| id % 20).collect(), segments })
+        }
+        InputSpec::Images { channels, height, width, .. } => {
+            let pixels = (0..4 * channels * height * width).map(value).collect();
+            Input::Images(Images { pixels, batch: 4, channels, height, width })
+        }
+    }
+}
+
+struct Learned {
+    gradients: Vec<(LayerId, LayerGrad)>,
+    moments: Vec<Vec<f32>>,
+    peak: usize,
+}
+
+fn learn(model: &Model, base: &Base, input: &Input, wanted: &[bool], recompute: bool, statistics: bool) -> Learned {
+    let (mut task, workspace) = (Adapted::new(base, model.layout()), Workspace::new(1));
+    let weights = (0..3 * model.layout().features()).map(|number| (number % 7) as f32 / 7.0 - 0.4).collect();
+    task.set_head(weights, vec![0.1, 0.0, -0.1]);
+    let mut tape = Tape::new(&task, wanted, &workspace);
+    if recompute {
+        tape = tape.with_recomputation();
+    }
+    if statistics {
+        tape = tape.with_batch_statistics();
+    }
+    let logits = model.logits(&mut tape, input).unwrap();
+    let labels: Vec<usize> = (0..input.len()).map(|number| number % 3).collect();
+    let (_, gradient) = cross_entropy(&workspace, logits.values(), &labels, 0.0);
+    let moments = tape.take_moments().into_iter().map(|(moments, _)| moments.mean.to_vec()).collect();
+    let mut gradients = Vec::new();
+    let mut sink = |id, gradient| gradients.push((id, gradient));
+    tape.backward_again(model, input, &logits, gradient, &mut sink).unwrap();
+    Learned { gradients, moments, peak: workspace.peak_bytes() }
+}
+
+#[test]
+fn what_is_computed_again_has_the_same_gradients() {
+    for name in NETWORKS {
+        let base = Base::open(folder(name)).unwrap();
+        let model = Model::open(&base).unwrap();
+        let input = input(&model);
+        let count = model.layout().len();
+        let late: Vec<bool> = (0..count).map(|layer| layer >= 2 * count / 3).collect();
+        for wanted in [vec![true; count], late] {
+            for statistics in [false, true] {
+                let kept = learn(&model, &base, &input, &wanted, false, statistics);
+                let again = learn(&model, &base, &input, &wanted, true, statistics);
+                let ids = |learned: &Learned| learned.gradients.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+                assert_eq!(ids(&kept), ids(&again), "{name}");
+                assert!(kept.gradients.len() > wanted.iter().filter(|wanted| **wanted).count() / 2, "{name}");
+                for ((id, one), (_, other)) in kept.gradients.iter().zip(&again.gradients) {
+                    let off = distance(&other.weight, &one.weight);
+                    assert!(off < 1e-5, "{name}: {} is off by {off}", model.layout().layer(*id).name);
+                    assert_eq!(one.bias.is_some(), other.bias.is_some());
+                    if let (Some(one), Some(other)) = (&one.bias, &other.bias) {
+                        assert!(distance(other, one) < 1e-5, "{name}: {}", model.layout().layer(*id).name);
+                    }
+                }
+                assert!(kept.moments == again.moments, "{name}: statistics of batches differ or came twice");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_computed_again_is_not_kept() {
+    for name in ["bert", "vit", "resnet_cifar", "mobilenet_v2"] {
+        let base = Base::open(folder(name)).unwrap();
+        let model = Model::open(&base).unwrap();
+        let input = input(&model);
+        // The scales of normalizations, whose gradients are small.
+        let wanted: Vec<bool> = model.layout().layers().map(|(_, layer)| layer.kind == LayerKind::Norm).collect();
+        let [kept, again] = [false, true].map(|again| learn(&model, &base, &input, &wanted, again, false).peak);
+        println!("{name}: {kept} bytes kept, {again} computed again");
+        assert!(again < kept, "{name}: {again} bytes, and {kept} where all is kept");
+    }
+}
