@@ -92,6 +92,20 @@ fn every_method_trains_and_evaluates_a_convolutional_network() {
 }
 
 #[test]
+fn an_earlier_set_is_learned_along_with_and_may_have_other_classes() {
+    let paths = Paths::new(&["top", "bottom"]);
+    pictures(&paths.folder.path().join("earlier"), &["top", "other"]);
+    let (data, earlier, out) = (paths.of("data"), paths.of("earlier"), paths.of("task.taps"));
+    let args = ["train", "--json", "--base", BASE, "--data", &data, "--task", "x", "--out", &out, "--threads", "1"];
+    let more = ["--method", "head", "--replay", &earlier, "--replay-share", "0.25"];
+    assert_eq!(json(&[&args[..], &more].concat())["replayed"], 6);
+    let inspected = json(&["inspect", "--json", "--base", BASE, &out]);
+    assert_eq!(inspected["labels"], serde_json::json!(["bottom", "other", "top"]));
+    let share = failure(&[&args[..], &["--replay-share", "0.25"]].concat());
+    assert!(share.0 == 2 && share.1.contains("--replay"), "{share:?}");
+}
+
+#[test]
 fn a_last_layer_must_fit_its_bytes() {
     let paths = Paths::new(&["top", "bottom"]);
     let (data, out) = (paths.of("data"), paths.of("task.taps"));

@@ -5,10 +5,12 @@ mod common;
 
 use std::cell::Cell;
 
-use common::digits::{digits, open};
+use common::digits::{changed, digits, open};
+use taps::data::ImageSet;
 use taps::format::{Adapter, Encoding};
-use taps::runtime::LayerKind;
-use taps::train::{Budget, Error, Event, Method, Norms, Observer, Optimizer, Quiet, Select, Tuned};
+use taps::kernels::Workspace;
+use taps::runtime::{LayerKind, evaluate};
+use taps::train::{Budget, Error, Event, Method, Norms, Observer, Optimizer, Quiet, Replay, Select, Tuned};
 use taps::{Config, Examples, Network, Runtime, fine_tune};
 
 const COUNT: usize = 200;
@@ -193,4 +195,29 @@ fn changes_of_batches_do_what_they_say() {
     for config in [Config { mixup: 1.5, ..small() }, Config { token_dropout: 1.0, ..small() }] {
         assert!(matches!(tune(&config), Err(Error::Setting { .. })));
     }
+}
+
+#[test]
+fn what_is_replayed_is_not_forgotten() {
+    let (base, model) = open();
+    let (own, old) = (digits(150), changed(150..300, |pixel| pixel));
+    let config = Config { own_head: false, epochs: 8, budget: Budget::layers(8), ..small() };
+    let accuracies = |examples: &dyn Examples| {
+        let tuned = fine_tune(&base, &model, examples, &config, &mut Quiet).unwrap();
+        let (base, model) = open();
+        let bytes = tuned.adapter(&base, &model, "both", Encoding::F32).unwrap();
+        let runtime = Runtime::new(base, model);
+        let task = runtime.load_bytes(&bytes, "both").unwrap();
+        let score = |examples: ImageSet| {
+            let indices: Vec<usize> = (0..examples.len()).collect();
+            let workspace = Workspace::new(1);
+            evaluate(runtime.network(), &*task, &examples, &indices, 64, &workspace).unwrap().accuracy()
+        };
+        (score(changed(300..600, |pixel| 255 - pixel)), score(changed(300..600, |pixel| pixel)))
+    };
+    let (alone, forgotten) = accuracies(&own);
+    let (both, kept) = accuracies(&Replay::new(&own, &old, 0.5, 0).unwrap());
+    println!("new {alone} alone and {both} with replay, old {forgotten} and {kept}");
+    assert!(kept > forgotten + 0.1 && kept > 0.85, "{forgotten} without replay, {kept} with");
+    assert!(both > alone - 0.05, "{alone} without replay, {both} with");
 }

@@ -1,6 +1,7 @@
 //! `taps train`.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -14,10 +15,10 @@ use super::session::{BaseArgs, ColumnArgs, Session};
 use super::text::{bytes, percent};
 use super::tune_args::TuneArgs;
 use super::{Error, Mode, inspect, pictures, recode};
-use crate::data::Options;
+use crate::data::{Dataset, Options};
 use crate::format::Encoding;
 use crate::runtime::{Examples, Network, Score, write_atomically};
-use crate::train::{Checkpoint, Data, fine_tune};
+use crate::train::{Checkpoint, Data, Replay, fine_tune};
 
 #[derive(ClapArgs)]
 #[command(
@@ -32,6 +33,13 @@ pub(super) struct Args {
     /// Labelled examples to choose the best epoch by, in place of a share of those in --data
     #[arg(long, value_name = "PATH")]
     validation_data: Option<PathBuf>,
+    /// Labelled examples of an earlier set to learn along with, so that they are not forgotten: those of the base, with
+    /// --no-head, or of an earlier session
+    #[arg(long, value_name = "PATH")]
+    replay: Option<PathBuf>,
+    /// How many of them there are for each example of --data
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "replay")]
+    replay_share: f32,
     /// Name of the task, kept in the adapter
     #[arg(long, value_name = "NAME")]
     task: String,
@@ -66,6 +74,15 @@ impl Args {
     }
 }
 
+/// The classes of several sets together.
+fn all_classes(session: &Session, sets: [&Path; 2], how: &Options<'_>) -> Result<Vec<String>, Error> {
+    let mut classes = BTreeSet::new();
+    for path in sets {
+        classes.extend(session.examples(path, how.clone())?.classes().to_vec());
+    }
+    Ok(classes.into_iter().collect())
+}
+
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let storage = args.tune.storage()?;
     let config = args.tune.capped(args.tune.config(&args.base.base, mode.threads)?);
@@ -80,19 +97,32 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let how = Options { columns: args.columns.columns(), cache, augment, ..Options::default() };
     // Without a head of its own the task speaks of the base's classes.
     let kept = (!config.own_head).then(|| session.model.layout().labels());
-    let examples = session.examples(&args.data, Options { labels: kept, ..how.clone() })?;
+    let classes = match (&args.replay, kept) {
+        (Some(replay), None) => Some(all_classes(&session, [&args.data, replay], &how)?),
+        (_, kept) => kept.map(<[String]>::to_vec),
+    };
+    let read = |path: &Path| session.examples(path, Options { labels: classes.as_deref(), ..how.clone() });
+    let own = read(&args.data)?;
+    let earlier = args.replay.as_deref().map(read).transpose()?;
+    let replay =
+        earlier.as_ref().map(|earlier| Replay::new(&own, earlier, args.replay_share, config.seed)).transpose()?;
+    let examples = replay.as_ref().map_or(&own as &dyn Examples, |replay| replay);
     let validation = match &args.validation_data {
         Some(path) => Some(session.examples(path, Options { labels: Some(examples.classes()), ..how })?),
         None => None,
     };
     mode.say(format_args!("base    {}", session.describe()));
-    let (count, classes) = (examples.len(), examples.classes().len());
+    let (count, classes) = (own.len(), own.classes().len());
     mode.say(format_args!("data    {}: {count} examples of {classes} classes", args.data.display()));
-    for (path, reason) in examples.skipped() {
+    if let (Some(replay), Some(path)) = (&replay, &args.replay) {
+        mode.say(format_args!("replay  {}: {} examples", path.display(), replay.replayed()));
+    }
+    let skipped: Vec<_> = [Some(&own), earlier.as_ref()].into_iter().flatten().flat_map(Dataset::skipped).collect();
+    for (path, reason) in &skipped {
         eprintln!("note: skipped {}: {reason}", path.display());
     }
     stop_on_ctrl_c();
-    let data = Data { train: &examples, validation: validation.as_ref().map(|examples| examples as &dyn Examples) };
+    let data = Data { train: examples, validation: validation.as_ref().map(|examples| examples as &dyn Examples) };
     let mut progress = Recorder::new(Progress::new(mode.json), &config);
     let (base, model) = (&session.base, &session.model);
     let checkpoint = args.checkpoint()?;
@@ -103,7 +133,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let course = progress.finish();
     let recoded = storage.map(|storage| {
         let exact = tuned.adapter(base, model, &args.task, Encoding::F32)?;
-        recode::tuned(&session, &inspect::parse(&args.out, &exact)?, storage, &examples, &config)
+        recode::tuned(&session, &inspect::parse(&args.out, &exact)?, storage, examples, &config)
     });
     let recoded = recoded.transpose()?;
     let adapter = match &recoded {
@@ -147,8 +177,8 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         recode::tell(recoded, mode);
     }
     mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.len())));
-    if !examples.skipped().is_empty() {
-        mode.say(format_args!("skipped {} images that could not be read", examples.skipped().len()));
+    if !skipped.is_empty() {
+        mode.say(format_args!("skipped {} images that could not be read", skipped.len()));
     }
     if let Some(record) = &record {
         mode.say(format_args!("wrote   {}", record.display()));
@@ -166,7 +196,8 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "dropped_steps": tuned.dropped,
         "seconds_per_step": tuned.seconds_per_step,
         "stopped": tuned.stopped,
-        "skipped": examples.skipped().len(),
+        "skipped": skipped.len(),
+        "replayed": replay.as_ref().map_or(0, Replay::replayed),
         "plan": tuned.plan.as_ref().map(|plan| Planned::new(plan, tuned.memory)),
         "recoded": recoded.as_ref().map(recode::summary),
         "record": record.map(|path| path.display().to_string()),

@@ -36,6 +36,13 @@ pub struct Images {
     pub width: usize,
 }
 
+impl Images {
+    /// Channels, height and width of each.
+    pub fn size(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+}
+
 impl Input {
     /// Number of examples in the batch.
     pub fn len(&self) -> usize {

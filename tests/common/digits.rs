@@ -1,5 +1,7 @@
 //! The demo's base and digits.
 
+use std::ops::Range;
+
 use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
 use taps::{Base, Model};
 
@@ -11,10 +13,15 @@ pub fn open() -> (Base, Model) {
 
 /// Digits in inverted contrast, which the base does not know.
 pub fn digits(count: usize) -> ImageSet {
+    changed(0..count, |pixel| 255 - pixel)
+}
+
+/// Some of the digits, their pixels changed.
+pub fn changed(range: Range<usize>, change: impl Fn(u8) -> u8) -> ImageSet {
     let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte").unwrap();
     let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte").unwrap();
     let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
-    let pixels = images.pixels[..count * 64].iter().map(|pixel| 255 - pixel).collect();
-    let labels = labels[..count].iter().map(|&digit| digit.into()).collect();
+    let pixels = images.pixels[range.start * 64..range.end * 64].iter().map(|&pixel| change(pixel)).collect();
+    let labels = labels[range].iter().map(|&digit| digit.into()).collect();
     ImageSet::new(pixels, labels, (0..10).map(|digit| digit.to_string()).collect(), spec).unwrap()
 }
