@@ -46,6 +46,9 @@ pub enum Error {
     #[error("{}: {message}", path.display())]
     ShardIndex { path: PathBuf, message: String },
 
+    #[error("{}: changed since it was opened: it has another size or modification time; open the base again", path.display())]
+    Changed { path: PathBuf },
+
     #[error("{}: not valid JSON: {source}", path.display())]
     Config { path: PathBuf, source: serde_json::Error },
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use memmap2::{Mmap, MmapMut};
 
@@ -13,20 +14,39 @@ pub(super) struct Mapping {
     path: PathBuf,
     /// `None` for an empty file, which cannot be mapped.
     pages: Option<Mmap>,
+    /// A mapped file, and what it was like when it was opened; none where the bytes are in private memory.
+    file: Option<(File, Stamp)>,
+}
+
+/// What tells a file that was written to from what it was.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    /// None where the system does not tell.
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(file: &File) -> std::io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { length: metadata.len(), modified: metadata.modified().ok() })
+    }
 }
 
 impl Mapping {
     /// Maps the file read-only.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
         let (file, length) = Self::file(path)?;
         if length == 0 {
-            return Ok(Self { path: path.to_owned(), pages: None });
+            return Ok(Self::private(path, None));
         }
+        let stamp = Stamp::of(&file).map_err(failed)?;
         // SAFETY: the pages are only ever read, as bytes or as floats, for which every bit pattern is
         // a value. That nobody truncates or writes over the file while it is mapped is the documented
         // contract of `Base::open`.
-        let pages = unsafe { Mmap::map(&file) }.map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), pages: Some(pages) })
+        let pages = unsafe { Mmap::map(&file) }.map_err(failed)?;
+        Ok(Self { path: path.to_owned(), pages: Some(pages), file: Some((file, stamp)) })
     }
 
     /// Reads the file into anonymous pages.
@@ -34,22 +54,32 @@ impl Mapping {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let (mut file, length) = Self::file(path)?;
         if length == 0 {
-            return Ok(Self { path: path.to_owned(), pages: None });
+            return Ok(Self::private(path, None));
         }
         let mut pages = MmapMut::map_anon(length).map_err(failed)?;
         file.read_exact(&mut pages).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), pages: Some(pages.make_read_only().map_err(failed)?) })
+        Ok(Self::private(path, Some(pages.make_read_only().map_err(failed)?)))
     }
 
     /// Copies the bytes of a file into anonymous pages; `path` names them in messages.
     pub(super) fn copy(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         if bytes.is_empty() {
-            return Ok(Self { path: path.to_owned(), pages: None });
+            return Ok(Self::private(path, None));
         }
         let mut pages = MmapMut::map_anon(bytes.len()).map_err(failed)?;
         pages.copy_from_slice(bytes);
-        Ok(Self { path: path.to_owned(), pages: Some(pages.make_read_only().map_err(failed)?) })
+        Ok(Self::private(path, Some(pages.make_read_only().map_err(failed)?)))
+    }
+
+    fn private(path: &Path, pages: Option<Mmap>) -> Self {
+        Self { path: path.to_owned(), pages, file: None }
+    }
+
+    /// Whether the file is of the size and modification time that it was opened with. One that another has replaced by
+    /// rename is: the mapping is of the file that was there.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.file.as_ref().is_none_or(|(file, stamp)| Stamp::of(file).is_ok_and(|found| found == *stamp))
     }
 
     fn file(path: &Path) -> Result<(File, usize), Error> {

@@ -164,6 +164,18 @@ impl Base {
         self.shared.fingerprint
     }
 
+    /// Checks that no mapped file was written to since it was opened, so that digests that were kept still hold. Costs a
+    /// system call for each file.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] names the first that was.
+    pub fn check_unchanged(&self) -> Result<(), Error> {
+        match self.shared.files.iter().find(|file| !file.is_unchanged()) {
+            Some(file) => Err(Error::Changed { path: file.path().to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// BLAKE3 of a tensor's bytes, computed when first asked for and kept while the base is open.
     pub fn digest(&self, id: TensorId) -> Digest {
         *self.shared.digests[id.0].get_or_init(|| {

@@ -51,7 +51,7 @@ impl Entry<'_> {
     /// # Errors
     /// [`Error::OutputLength`], and those of [`check`](Entry::check).
     pub fn decode_into(&self, out: &mut [f32]) -> Result<(), Error> {
-        self.apply(out, |out, value| *out = value)
+        self.apply(out, |_, _| {}, |out, value| *out = value)
     }
 
     /// Adds the values to `weight`, which has [`elements`](Entry::elements) elements.
@@ -59,7 +59,16 @@ impl Entry<'_> {
     /// # Errors
     /// [`Error::OutputLength`], and those of [`check`](Entry::check).
     pub fn add_to(&self, weight: &mut [f32]) -> Result<(), Error> {
-        self.apply(weight, |weight, value| *weight += value)
+        self.apply(weight, |_, _| {}, |weight, value| *weight += value)
+    }
+
+    /// Copies a weight and adds the values to it, in one pass: `copy` is called with parts of `weight` in turn, and the
+    /// number of the first element of each, and writes what the values of that part are added to.
+    ///
+    /// # Errors
+    /// [`Error::OutputLength`], and those of [`check`](Entry::check), before anything is copied.
+    pub fn add_to_copy(&self, weight: &mut [f32], copy: impl FnMut(usize, &mut [f32])) -> Result<(), Error> {
+        self.apply(weight, copy, |weight, value| *weight += value)
     }
 
     /// The numbers of both factors of [`Encoding::LowRank`] as they are written, the left one first; of another encoding
@@ -72,14 +81,19 @@ impl Entry<'_> {
         Ok(self.encoding.factors(self.payload))
     }
 
-    fn apply(&self, out: &mut [f32], each: impl Fn(&mut f32, f32)) -> Result<(), Error> {
+    fn apply(
+        &self,
+        out: &mut [f32],
+        before: impl FnMut(usize, &mut [f32]),
+        each: impl Fn(&mut f32, f32),
+    ) -> Result<(), Error> {
         let expected = self.elements();
         if out.len() != expected {
             let (entry, found) = (self.index, out.len());
             return Err(Error::OutputLength { entry, expected, found });
         }
         self.check()?;
-        self.encoding.apply(&self.shape, self.payload, out, each);
+        self.encoding.apply(&self.shape, self.payload, out, before, each);
         Ok(())
     }
 }

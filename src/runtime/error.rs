@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::Dtype;
+use crate::base::{self, Dtype};
 use crate::format::{self, Digest};
 
 /// Why a task could not be built or run.
@@ -12,6 +12,9 @@ use crate::format::{self, Digest};
 pub enum Error {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
+
+    #[error(transparent)]
+    Base(#[from] base::Error),
 
     #[error("{origin}: not a usable adapter: {source}")]
     Format { origin: String, source: format::Error },

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::{Error, LayerId, LayerKind, Layout, Network, Part, WeightRef, Weights};
 use crate::base::Base;
 use crate::format::{Adapter, Digest, Entry, Role};
@@ -19,6 +21,12 @@ pub struct Task {
 /// What a task has of its own in one layer, by the number of its part; where it has nothing, the base's tensor
 /// is used.
 type Slot = [Option<Box<[f32]>>; Part::ALL.len()];
+
+/// The place of one entry, and the values there with it.
+type Landed = ((LayerId, Part), Box<[f32]>);
+
+/// Elements of an adapter under which its layers are merged in turn: waking other threads would take longer.
+const IN_TURN: usize = 4 << 20;
 
 impl Task {
     /// The base as a task: no layer is its own.
@@ -46,14 +54,23 @@ impl Task {
             let (adapter, base) = (adapter.architecture().to_owned(), network.architecture().to_owned());
             return Err(Error::WrongArchitecture { origin: origin(), adapter, base });
         }
+        base.check_unchanged()?;
         if adapter.base() != base.fingerprint() {
             return Err(Error::WrongBase { origin: origin(), adapter: adapter.base(), base: base.fingerprint() });
         }
         let mut task = Self::of_base(base, network);
         task.name = adapter.task().to_owned();
         task.digest = Some(adapter.digest());
-        for entry in adapter.entries() {
-            task.land(&entry, &origin)?;
+        let entries: Vec<Entry<'_>> = adapter.entries().collect();
+        let elements = entries.iter().map(|entry| entry.elements()).fold(0, usize::saturating_add);
+        let landed: Vec<_> = match elements < IN_TURN {
+            true => entries.iter().map(|entry| task.landed(entry, &origin)).collect(),
+            false => entries.par_iter().map(|entry| task.landed(entry, &origin)).collect(),
+        };
+        // The first that is wrong is told, whichever was found first.
+        for landed in landed {
+            let ((id, part), values) = landed?;
+            task.slots[id.index()][part as usize] = Some(values);
         }
         let head = &task.slots[task.layout.head().index()];
         if adapter.labels().len() > 0 || head.iter().any(Option::is_some) {
@@ -63,8 +80,8 @@ impl Task {
         Ok(task)
     }
 
-    /// Puts one entry on its tensor.
-    fn land(&mut self, entry: &Entry<'_>, origin: &impl Fn() -> String) -> Result<(), Error> {
+    /// Checks one entry against the tensor it is for, and merges it.
+    fn landed(&self, entry: &Entry<'_>, origin: &impl Fn() -> String) -> Result<Landed, Error> {
         let tensor = || entry.name.to_owned();
         let is_statistics = entry.role == Role::Statistics;
         let place = self.layout.find(entry.name);
@@ -100,8 +117,8 @@ impl Task {
         let mut values = vec![0.0; entry.elements()].into_boxed_slice();
         let decoded = match (entry.role, param.tensor) {
             (Role::Delta, Some(id)) => {
-                self.base.tensor(id).convert_into(&mut values);
-                entry.add_to(&mut values)
+                let weight = self.base.tensor(id);
+                entry.add_to_copy(&mut values, |first, part| weight.slice(first, part.len()).convert_into(part))
             }
             _ => entry.decode_into(&mut values),
         };
@@ -109,8 +126,7 @@ impl Task {
         if part == Part::Variance && values.iter().any(|&value| value < 0.0) {
             return Err(Error::NegativeVariance { origin: origin(), tensor: tensor() });
         }
-        self.slots[id.index()][part as usize] = Some(values);
-        Ok(())
+        Ok(((id, part), values))
     }
 
     /// Weight, bias and labels of the head must be of the same classes.

@@ -242,6 +242,14 @@ proptest! {
         let weight: Vec<f32> = (0..decoded.len()).map(|i| i as f32 * 0.37).collect();
         let mut merged = weight.clone();
         entry.add_to(&mut merged).unwrap();
+        let (mut copied, mut next) = (vec![f32::NAN; weight.len()], 0);
+        let copy = |first: usize, part: &mut [f32]| {
+            assert_eq!(first, next, "each part in turn");
+            next += part.len();
+            part.copy_from_slice(&weight[first..next]);
+        };
+        entry.add_to_copy(&mut copied, copy).unwrap();
+        assert_eq!((copied, next), (merged.clone(), weight.len()));
         let expected: Vec<f32> = weight.iter().zip(&decoded).map(|(weight, delta)| weight + delta).collect();
         prop_assert_eq!(bits(&merged), bits(&expected));
     }

@@ -180,3 +180,54 @@ fn labels_that_do_not_fit_the_head() {
     let error = bench.refuses_changed(bias, &["2 biases", "3 classes"]);
     assert!(matches!(error, Error::Labels { .. }), "a bias of other classes than the weight");
 }
+
+#[test]
+fn a_base_that_was_written_over_gets_no_adapter() {
+    let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+    let (runtime, path) = (open(&folder), folder.path().join("model.safetensors"));
+    let adapter = sentiment(runtime.base()).bytes();
+    runtime.load_bytes(&adapter, "memory").unwrap();
+    // Another file in its place leaves the mapping of the earlier one as it was.
+    let other = folder.path().join("other");
+    std::fs::copy(&path, &other).unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    runtime.load_bytes(&adapter, "memory").unwrap();
+    let runtime = open(&folder);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(before + std::time::Duration::from_secs(1)).unwrap();
+    let error = runtime.load_bytes(&adapter, "memory").unwrap_err().to_string();
+    assert!(error.contains("model.safetensors") && error.contains("open the base again"), "{error}");
+    file.set_modified(before).unwrap();
+    runtime.load_bytes(&adapter, "memory").unwrap();
+    let private = Base::open_in_memory(folder.path()).unwrap();
+    let model = Model::open(&private).unwrap();
+    file.set_modified(before + std::time::Duration::from_secs(1)).unwrap();
+    Runtime::new(private, model).load_bytes(&adapter, "memory").unwrap();
+}
+
+#[test]
+fn a_large_adapter_is_merged_and_refused_as_a_small_one() {
+    const WIDE: common::base::Sizes = common::base::Sizes { hidden: 1024, inner: 4096, layers: 1, ..TINY };
+    let runtime = open(&Weights::bert(WIDE, 1).folder(Dtype::F32));
+    let (inner, outer) = ("encoder.layer.0.intermediate.dense.weight", "encoder.layer.0.output.dense.weight");
+    let adapter = |base| {
+        AdapterFile::new(base, "large").delta(base, inner, Encoding::Int8, 1).delta(base, outer, Encoding::F32, 2)
+    };
+    let mut file = adapter(runtime.base()).head(WIDE.hidden, &LABELS, 7);
+    let task = runtime.load_bytes(&file.bytes(), "memory").unwrap();
+    for name in [inner, outer] {
+        let base = runtime.base().tensor(runtime.base().find(name).unwrap()).to_vec();
+        let piece = file.tensors.iter().find(|piece| piece.name == name).unwrap();
+        let merged = task.param(task.layout().find(name).unwrap().0, taps::runtime::Part::Weight).unwrap();
+        let delta = stored(piece.encoding, &piece.values, piece.shape[0]);
+        let expected: Vec<f32> = base.iter().zip(delta).map(|(base, delta)| base + delta).collect();
+        assert_eq!(merged.floats(&taps::kernels::Workspace::new(1))[..], expected[..], "{name}");
+    }
+    // The first of two that are wrong is named.
+    for name in [inner, outer] {
+        file.tensor(name).name = format!("{name}.x");
+    }
+    let error = runtime.load_bytes(&file.bytes(), "memory").unwrap_err().to_string();
+    assert!(error.contains(inner), "{error}");
+}

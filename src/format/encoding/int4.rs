@@ -47,15 +47,15 @@ pub(super) fn check([rows, width]: [usize; 2], group: usize, payload: &[u8], ent
     Ok(())
 }
 
-pub(super) fn apply(
+pub(super) fn apply<'a>(
     [rows, width]: [usize; 2],
     group: usize,
     payload: &[u8],
-    out: &mut [f32],
+    lines: impl Iterator<Item = &'a mut [f32]>,
     each: impl Fn(&mut f32, f32),
 ) {
     let (scales, bytes) = split(rows, width, group, payload);
-    let lines = out.chunks_mut(width).zip(bytes.chunks(width.div_ceil(2))).zip(scales.chunks(width.div_ceil(group)));
+    let lines = lines.zip(bytes.chunks(width.div_ceil(2))).zip(scales.chunks(width.div_ceil(group)));
     for ((out, bytes), scales) in lines {
         // A group is even, and so begins with a byte.
         for ((out, bytes), scale) in out.chunks_mut(group).zip(bytes.chunks(group / 2)).zip(scales) {
@@ -154,7 +154,7 @@ mod tests {
         encode(sizes, group, values, &mut payload);
         assert_eq!(check(sizes, group, &payload, 0), Ok(()));
         let mut out = vec![f32::NAN; values.len()];
-        apply(sizes, group, &payload, &mut out, |out, value| *out = value);
+        apply(sizes, group, &payload, out.chunks_mut(sizes[1]), |out, value| *out = value);
         (payload, out)
     }
 

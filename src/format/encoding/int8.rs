@@ -31,11 +31,14 @@ pub(super) fn check(rows: usize, payload: &[u8], entry: usize) -> Result<(), Err
     Ok(())
 }
 
-pub(super) fn apply(rows: usize, payload: &[u8], out: &mut [f32], each: impl Fn(&mut f32, f32)) {
+pub(super) fn apply<'a>(
+    [rows, width]: [usize; 2],
+    payload: &[u8],
+    lines: impl Iterator<Item = &'a mut [f32]>,
+    each: impl Fn(&mut f32, f32),
+) {
     let (scales, bytes) = split(rows, payload);
-    let width = width(rows, bytes.len());
-    let lines = out.chunks_mut(width).zip(bytes.chunks(width));
-    for ((out, bytes), scale) in lines.zip(scales) {
+    for ((out, bytes), scale) in lines.zip(bytes.chunks(width)).zip(scales) {
         let scale = f32::from_le_bytes(*scale);
         for (out, &byte) in out.iter_mut().zip(bytes) {
             each(out, scale * f32::from(byte.cast_signed()));
@@ -93,7 +96,8 @@ mod tests {
         encode(rows, values, &mut payload, 0).unwrap();
         assert_eq!(check(rows, &payload, 0), Ok(()));
         let mut out = vec![0.0; values.len()];
-        apply(rows, &payload, &mut out, |out, value| *out = value);
+        let width = width(rows, out.len());
+        apply([rows, width], &payload, out.chunks_mut(width), |out, value| *out = value);
         (payload, out)
     }
 

@@ -35,17 +35,17 @@ pub(super) fn check([rows, _]: [usize; 2], rank: usize, half: bool, payload: &[u
     }
 }
 
-pub(super) fn apply(
+pub(super) fn apply<'a>(
     [rows, width]: [usize; 2],
     rank: usize,
     half: bool,
     payload: &[u8],
-    out: &mut [f32],
+    lines: impl Iterator<Item = &'a mut [f32]>,
     each: impl Fn(&mut f32, f32),
 ) {
     let size = bytes(half);
     let (left, right) = payload.split_at(payload.len().min(rows * rank * size));
-    for (out, left) in out.chunks_mut(width).zip(left.chunks(rank * size)) {
+    for (out, left) in lines.zip(left.chunks(rank * size)) {
         for (number, out) in out.chunks_mut(BLOCK).enumerate() {
             let mut sums = [0.0_f32; BLOCK];
             for (left, right) in left.chunks(size).zip(right.chunks(width * size)) {
@@ -109,7 +109,7 @@ mod tests {
             encode([2, 3], 2, half, &factors, &mut payload, 0).unwrap();
             assert_eq!(check([2, 3], 2, half, &payload, 0), Ok(()));
             let mut out = [1.0; 6];
-            apply([2, 3], 2, half, &payload, &mut out, |out, value| *out += value);
+            apply([2, 3], 2, half, &payload, out.chunks_mut(3), |out, value| *out += value);
             assert_eq!(out, [10.0, 5.0, 0.0, 2.0, 2.0, -3.0]);
         }
     }
@@ -120,7 +120,7 @@ mod tests {
         let mut payload = vec![0; 4 * factors.len()];
         encode([2, 150], 1, false, &factors, &mut payload, 0).unwrap();
         let mut out = [f32::NAN; 300];
-        apply([2, 150], 1, false, &payload, &mut out, |out, value| *out = value);
+        apply([2, 150], 1, false, &payload, out.chunks_mut(150), |out, value| *out = value);
         assert!(out[..150].iter().all(|&value| value == 0.0));
         assert!(out[150..].iter().enumerate().all(|(at, &value)| value == (at + 2) as f32));
     }

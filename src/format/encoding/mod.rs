@@ -146,17 +146,32 @@ impl Encoding {
         }
     }
 
-    /// Calls `each` with every element of `out` and its value. `payload` has passed the check.
-    pub(super) fn apply(self, shape: &Shape, payload: &[u8], out: &mut [f32], each: impl Fn(&mut f32, f32)) {
+    /// Calls `each` with every element of `out` and its value; before, line by line, `before` with the number of the first
+    /// element of a line, and the line. `payload` has passed the check.
+    pub(super) fn apply(
+        self,
+        shape: &Shape,
+        payload: &[u8],
+        out: &mut [f32],
+        mut before: impl FnMut(usize, &mut [f32]),
+        each: impl Fn(&mut f32, f32),
+    ) {
         let sizes = rows::in_memory(shape);
         match self {
-            Encoding::F32 => plain::apply_f32(payload, out, each),
-            Encoding::F16 => plain::apply_f16(payload, out, each),
-            Encoding::Int8 => int8::apply(sizes[0], payload, out, each),
-            Encoding::Int4 { group } => int4::apply(sizes, group as usize, payload, out, each),
-            Encoding::OneBit => one_bit::apply(sizes, payload, out, each),
-            Encoding::LowRank { rank, half } => low_rank::apply(sizes, rank as usize, half, payload, out, each),
-            Encoding::Sparse { places, .. } => sparse::apply(places as usize, payload, out, each),
+            Encoding::F32 => plain::apply_f32(payload, rows::lines(out, plain::LINE, before), each),
+            Encoding::F16 => plain::apply_f16(payload, rows::lines(out, plain::LINE, before), each),
+            Encoding::Int8 => int8::apply(sizes, payload, rows::lines(out, sizes[1], before), each),
+            Encoding::Int4 { group } => {
+                int4::apply(sizes, group as usize, payload, rows::lines(out, sizes[1], before), each);
+            }
+            Encoding::OneBit => one_bit::apply(sizes, payload, rows::lines(out, sizes[1], before), each),
+            Encoding::LowRank { rank, half } => {
+                low_rank::apply(sizes, rank as usize, half, payload, rows::lines(out, sizes[1], before), each);
+            }
+            Encoding::Sparse { places, .. } => {
+                before(0, out);
+                sparse::apply(places as usize, payload, out, each);
+            }
         }
     }
 

@@ -32,9 +32,14 @@ pub(super) fn check([rows, width]: [usize; 2], payload: &[u8], entry: usize) -> 
     Ok(())
 }
 
-pub(super) fn apply([rows, width]: [usize; 2], payload: &[u8], out: &mut [f32], each: impl Fn(&mut f32, f32)) {
+pub(super) fn apply<'a>(
+    [rows, width]: [usize; 2],
+    payload: &[u8],
+    lines: impl Iterator<Item = &'a mut [f32]>,
+    each: impl Fn(&mut f32, f32),
+) {
     let (scales, bytes) = payload.split_at(payload.len().min(rows * 4));
-    let lines = out.chunks_mut(width).zip(bytes.chunks(width.div_ceil(8))).zip(scales.as_chunks().0);
+    let lines = lines.zip(bytes.chunks(width.div_ceil(8))).zip(scales.as_chunks().0);
     for ((out, bytes), scale) in lines {
         let scale = u32::from_le_bytes(*scale);
         for (out, &byte) in out.chunks_mut(8).zip(bytes) {
@@ -75,7 +80,7 @@ mod tests {
         assert_eq!(check([2, 9], &payload, 0), Ok(()));
         assert_eq!(payload[8..], [0b1010, 1, 0, 0]);
         let mut out = [f32::NAN; 18];
-        apply([2, 9], &payload, &mut out, |out, value| *out = value);
+        apply([2, 9], &payload, out.chunks_mut(9), |out, value| *out = value);
         assert_eq!(out[..9], [2.0, -2.0, 2.0, -2.0, 2.0, 2.0, 2.0, 2.0, -2.0]);
         assert_eq!(out[9..], [0.0; 9]);
         let mut again = [0; 12];

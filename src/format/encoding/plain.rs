@@ -4,6 +4,9 @@ use half::f16;
 
 use super::Error;
 
+/// Elements that are gone through at a time.
+pub(super) const LINE: usize = 1024;
+
 pub(super) fn check_f32(payload: &[u8], entry: usize) -> Result<(), Error> {
     const EXPONENT: u32 = 0x7f80_0000;
     let bad = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes) & EXPONENT == EXPONENT;
@@ -25,15 +28,21 @@ fn refuse<T>(values: &[T], bad: impl Fn(&T) -> bool, entry: usize) -> Result<(),
     Ok(())
 }
 
-pub(super) fn apply_f32(payload: &[u8], out: &mut [f32], each: impl Fn(&mut f32, f32)) {
-    for (out, bytes) in out.iter_mut().zip(payload.as_chunks().0) {
-        each(out, f32::from_le_bytes(*bytes));
+/// `lines` are of [`LINE`] elements, but for the last.
+pub(super) fn apply_f32<'a>(payload: &[u8], lines: impl Iterator<Item = &'a mut [f32]>, each: impl Fn(&mut f32, f32)) {
+    for (out, bytes) in lines.zip(payload.chunks(4 * LINE)) {
+        for (out, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+            each(out, f32::from_le_bytes(*bytes));
+        }
     }
 }
 
-pub(super) fn apply_f16(payload: &[u8], out: &mut [f32], each: impl Fn(&mut f32, f32)) {
-    for (out, bytes) in out.iter_mut().zip(payload.as_chunks().0) {
-        each(out, widen(u16::from_le_bytes(*bytes)));
+/// `lines` are of [`LINE`] elements, but for the last.
+pub(super) fn apply_f16<'a>(payload: &[u8], lines: impl Iterator<Item = &'a mut [f32]>, each: impl Fn(&mut f32, f32)) {
+    for (out, bytes) in lines.zip(payload.chunks(2 * LINE)) {
+        for (out, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+            each(out, widen(u16::from_le_bytes(*bytes)));
+        }
     }
 }
 
@@ -77,7 +86,7 @@ mod tests {
         let payload: Vec<u8> = finite.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         assert_eq!(check_f16(&payload, 0), Ok(()));
         let mut values = vec![0.0; finite.len()];
-        apply_f16(&payload, &mut values, |out, value| *out = value);
+        apply_f16(&payload, values.chunks_mut(LINE), |out, value| *out = value);
         for (value, &bits) in values.iter().zip(&finite) {
             assert_eq!(value.to_bits(), f16::from_bits(bits).to_f32().to_bits());
         }
@@ -105,7 +114,7 @@ mod tests {
         let mut payload = [0; 6];
         encode_f16(&[65519.0, 2049.0, -0.0], &mut payload, 0).unwrap();
         let mut values = [0.0_f32; 3];
-        apply_f16(&payload, &mut values, |out, value| *out = value);
+        apply_f16(&payload, values.chunks_mut(LINE), |out, value| *out = value);
         assert_eq!(values.map(f32::to_bits), [65504.0, 2048.0, -0.0_f32].map(f32::to_bits));
         let overflow = Err(Error::Overflow { entry: 1, element: 0 });
         assert_eq!(encode_f16(&[-65520.0], &mut payload, 1), overflow);

@@ -27,6 +27,19 @@ pub(super) fn in_memory(shape: &Shape) -> [usize; 2] {
     or_one(shape).map_or([1, 1], |sizes| sizes.map(size))
 }
 
+/// The lines of `out`, `width` elements each, given to `before` with the number of its first element before it is handed
+/// out.
+pub(super) fn lines(
+    out: &mut [f32],
+    width: usize,
+    mut before: impl FnMut(usize, &mut [f32]),
+) -> impl Iterator<Item = &mut [f32]> {
+    out.chunks_mut(width).enumerate().map(move |(row, line)| {
+        before(row * width, line);
+        line
+    })
+}
+
 /// Whether this can be the scale of whole numbers up to `limit`: zero, or positive and normal with every product
 /// finite. Products then are the same on machines that flush subnormal numbers to zero.
 pub(super) fn is_scale(scale: f32, limit: f32) -> bool {
