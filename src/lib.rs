@@ -14,7 +14,7 @@
 //!    evaluates it, another records it for the backward pass, over the same kernels.
 //!
 //! # Modules
-//! Each imports only those above it; `train` and `models` do not import each other.
+//! Each imports only those above it; `device`, `train` and `models` do not import each other.
 //!
 //! | module | what it is for | depends on |
 //! |---|---|---|
@@ -22,6 +22,7 @@
 //! | [`base`] | the mapped base and its tensor index | `format` |
 //! | [`kernels`] | arithmetic on the CPU, forward and backward | |
 //! | [`runtime`] | tasks, the switch, the forward pass | `format`, `base`, `kernels` |
+//! | `device` | tasks on a GPU (feature `candle`) | `runtime` and above |
 //! | [`train`] | TAPS fine-tuning | `runtime` and above |
 //! | [`models`] | networks: BERT, ViT, ResNet, DenseNet, MobileNetV2 | `runtime` and above |
 //! | [`convert`] | adapters stored anew, and made from other files | `train` and above |
@@ -53,6 +54,9 @@ pub mod kernels;
 
 #[cfg(feature = "runtime")]
 pub mod runtime;
+
+#[cfg(feature = "candle")]
+pub mod device;
 
 #[cfg(feature = "train")]
 pub mod train;

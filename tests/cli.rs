@@ -226,3 +226,18 @@ fn ctrl_c_leaves_a_whole_adapter() {
     assert_eq!(report["stopped"], true);
     assert!(json(&["verify", out.to_str().unwrap(), "--base", BASE, "--json"])["ok"].as_bool().unwrap());
 }
+
+#[cfg(not(any(feature = "cuda", feature = "metal")))]
+#[test]
+fn a_device_that_was_not_built_is_named_and_auto_does_without() {
+    let (base, adapter) = ("adapters/digits/base", "adapters/digits/inverted.taps");
+    let data = "adapters/digits/data";
+    let eval = ["eval", "--json", "--base", base, "--adapter", adapter, "--data", data];
+    for device in ["cuda", "metal"] {
+        let (code, message) = failure(&[&eval[..], &["--device", device]].concat());
+        let wanted = [format!("no device {device}"), format!("--features {device}")];
+        assert!(code == 1 && wanted.iter().all(|part| message.contains(part)), "{code}: {message}");
+    }
+    let score = |device| json(&[&eval[..], &["--device", device]].concat())["correct"].clone();
+    assert_eq!(score("auto"), score("cpu"));
+}

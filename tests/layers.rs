@@ -4,16 +4,17 @@
 use std::path::{Path, PathBuf};
 
 /// Each module and those it may import, lowest first.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("format", &[]),
     ("base", &["format"]),
     ("kernels", &[]),
     ("runtime", &["format", "base", "kernels"]),
+    ("device", &["format", "base", "kernels", "runtime"]),
     ("train", &["format", "base", "kernels", "runtime"]),
     ("models", &["format", "base", "kernels", "runtime"]),
     ("convert", &["format", "base", "kernels", "runtime", "train"]),
     ("data", &["kernels", "runtime"]),
-    ("cli", &["format", "base", "kernels", "runtime", "train", "models", "convert", "data"]),
+    ("cli", &["format", "base", "kernels", "runtime", "device", "train", "models", "convert", "data"]),
 ];
 const UNSAFE: [&str; 1] = ["src/base/mapping.rs"];
 const PANICS: [&str; 6] = [".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!(", "unimplemented!("];

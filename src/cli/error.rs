@@ -21,6 +21,9 @@ pub(super) enum Error {
     Model(#[from] models::Error),
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    #[cfg(feature = "candle")]
+    #[error(transparent)]
+    Device(#[from] crate::device::Error),
     #[error(transparent)]
     Train(#[from] train::Error),
     #[error(transparent)]

@@ -6,14 +6,14 @@ use std::time::Instant;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::engine::{DeviceArgs, Engine};
 use super::image_args::CacheArgs;
 use super::record::Measured;
 use super::session::{BaseArgs, ColumnArgs, Session, TrustArgs};
 use super::text::percent;
 use super::{Error, Mode};
 use crate::data::Options;
-use crate::kernels::Workspace;
-use crate::runtime::{Examples, Runtime, Weights, evaluate};
+use crate::runtime::Runtime;
 
 #[derive(ClapArgs)]
 #[command(after_help = "Example:\n  taps eval --base minilm/ --adapter banking.taps --data test.csv --json")]
@@ -25,6 +25,8 @@ pub(super) struct Args {
     adapter: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Labelled examples: .csv, .tsv or .jsonl, a folder of class folders of images, or IDX images
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -40,26 +42,22 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let session = Session::open(&args.base)?;
     let runtime = args.trust.on(Runtime::new(session.base.clone(), &session.model))?;
-    let task = match &args.adapter {
-        Some(adapter) => runtime.load(adapter)?,
-        None => runtime.base_task().clone(),
-    };
-    let record = args.record.as_ref().map(|path| Measured::open(path, &task)).transpose()?;
+    let engine = Engine::open(runtime, args.adapter.as_slice(), &args.device)?;
+    let (name, labels, digest) = engine.task(0);
+    let record = args.record.as_ref().map(|path| Measured::open(path, name, digest)).transpose()?;
     let cache = args.cache.bytes(session.image.as_ref())?;
-    let how = Options { columns: args.columns.columns(), labels: Some(task.labels()), cache, ..Options::default() };
+    let how = Options { columns: args.columns.columns(), labels: Some(labels), cache, ..Options::default() };
     let examples = session.examples(&args.data, how)?;
     for (path, reason) in examples.skipped() {
         eprintln!("note: skipped {}: {reason}", path.display());
     }
-    let indices: Vec<usize> = (0..examples.len()).collect();
     let started = Instant::now();
-    let score = evaluate(&session.model, &*task, &examples, &indices, 64, &Workspace::new(mode.threads))?;
+    let score = engine.score(0, &examples, mode.threads)?;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(record) = record {
         record.save(score.accuracy())?;
     }
     let (correct, all) = (score.correct, score.examples);
-    let name = task.name();
     mode.say(format_args!(
         "{name}: accuracy {} ({correct} of {all}), loss {:.4}",
         percent(score.accuracy()),

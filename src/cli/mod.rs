@@ -7,6 +7,7 @@ mod change;
 mod convert;
 mod demo;
 mod digits;
+mod engine;
 mod error;
 mod eval;
 mod folder;

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::engine::{DeviceArgs, Engine};
 use super::session::{BaseArgs, ColumnArgs, Session, TrustArgs};
 use super::text::percent;
 use super::{Error, Mode};
 use crate::data::{Columns, read_images, read_texts};
 use crate::kernels::Segments;
-use crate::runtime::{Input, Runtime, Tokens, Weights};
+use crate::runtime::{Input, Runtime, Tokens};
 
 #[derive(ClapArgs)]
 #[command(
@@ -25,6 +26,8 @@ pub(super) struct Args {
     adapters: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// File of texts (.txt, one a line; .csv, .tsv, .jsonl)
     #[arg(long, value_name = "FILE", conflicts_with = "inputs")]
     data: Option<PathBuf>,
@@ -57,11 +60,8 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     const BATCH: usize = 32;
     let inputs = args.inputs()?;
     let Session { base, model, tokenizer, image } = Session::open(&args.base)?;
-    let runtime = args.trust.on(Runtime::new(base, model).with_threads(mode.threads))?;
-    let mut tasks = args.adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
-    if tasks.is_empty() {
-        tasks.push(runtime.base_task().clone());
-    }
+    let runtime = args.trust.on(Runtime::new(base, &model).with_threads(mode.threads))?;
+    let engine = Engine::open(runtime, &args.adapters, &args.device)?;
     let mut predictions = Vec::new();
     for chunk in inputs.chunks(BATCH) {
         let batch = match (&tokenizer, &image) {
@@ -73,13 +73,11 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
             (None, Some(spec)) => Input::Images(read_images(chunk, spec)?),
             (None, None) => return Err(Error::Failed("the base reads neither texts nor images".to_owned())),
         };
-        for task in &tasks {
-            runtime.switch(task);
-            let prediction = runtime.predict(&batch)?;
-            for (index, input) in chunk.iter().enumerate() {
-                let (label, probability) = (prediction.label(index), f64::from(prediction.class(index).1));
-                let name = prediction.task().name();
-                let shown = if tasks.len() > 1 { format!("{name}\t") } else { String::new() };
+        for task in 0..engine.tasks() {
+            let name = engine.task(task).0;
+            for (input, (label, probability)) in chunk.iter().zip(engine.predict(task, &batch)?) {
+                let probability = f64::from(probability);
+                let shown = if engine.tasks() > 1 { format!("{name}\t") } else { String::new() };
                 mode.say(format_args!("{shown}{label}\t{}\t{input}", percent(probability)));
                 predictions.push(json!({ "input": input, "task": name, "label": label, "probability": probability }));
             }

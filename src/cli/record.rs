@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::planned::Planned;
 use super::progress::Progress;
 use super::{Error, inspect};
-use crate::format::Adapter;
-use crate::runtime::{Score, Task, Weights, write_atomically};
+use crate::format::{Adapter, Digest};
+use crate::runtime::{Score, write_atomically};
 use crate::train::{Config, Event, Observer, Phase, Tuned};
 
 /// How file names of records end.
@@ -200,13 +200,13 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Opens the record of the run that made the adapter of `task`.
-    pub(super) fn open(path: &Path, task: &Task) -> Result<Self, Error> {
+    /// Opens the record of the run that made the adapter of this task and digest.
+    pub(super) fn open(path: &Path, task: &str, digest: Option<Digest>) -> Result<Self, Error> {
         let record = Record::read(path)?;
-        let digest = task.digest().map(|digest| digest.to_string());
-        if record.task != task.name() || record.adapter.is_some() && record.adapter != digest {
+        let digest = digest.map(|digest| digest.to_string());
+        if record.task != task || record.adapter.is_some() && record.adapter != digest {
             let (path, of) = (path.display(), record.task);
-            let message = format!("{path}: the record of another adapter, of task {of}: name that of {}", task.name());
+            let message = format!("{path}: the record of another adapter, of task {of}: name that of {task}");
             return Err(Error::Usage(message));
         }
         let all = serde_json::from_slice(&inspect::read(path)?)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Eval, Examples, Network, Weights};
+use super::{Error, Eval, Examples, Input, Network, Weights};
 use crate::kernels::{Tensor, Workspace, cross_entropy};
 
 /// How well a task does on labelled examples.
@@ -49,15 +49,29 @@ pub fn evaluate(
     batch: usize,
     workspace: &Workspace,
 ) -> Result<Score, Error> {
+    score(examples, indices, batch, workspace, |input| network.logits(&mut Eval::new(weights, workspace), input))
+}
+
+/// Scores the examples `indices` by what `logits` makes of batches of `batch` of similar length.
+///
+/// # Errors
+/// Those of `logits`, and if an example cannot be read or its class is none of the head's.
+pub fn score<E: From<Error>>(
+    examples: &dyn Examples,
+    indices: &[usize],
+    batch: usize,
+    workspace: &Workspace,
+    logits: impl Fn(&Input) -> Result<Tensor, E>,
+) -> Result<Score, E> {
     let mut order = indices.to_vec();
     order.sort_by_key(|&index| examples.rows(index));
     let (mut correct, mut loss) = (0, 0.0);
     for chunk in order.chunks(batch.max(1)) {
-        let logits = network.logits(&mut Eval::new(weights, workspace), &examples.batch(chunk)?)?;
+        let logits = logits(&examples.batch(chunk)?)?;
         let labels: Vec<usize> = chunk.iter().map(|&index| examples.label(index)).collect();
         if let Some(label) = labels.iter().find(|&&label| label >= logits.cols()) {
             let message = format!("class {label} in the data, and the head has {} classes", logits.cols());
-            return Err(Error::Input { message });
+            return Err(Error::Input { message }.into());
         }
         let score = Score::of(workspace, &logits, &labels);
         correct += score.correct;

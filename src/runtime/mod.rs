@@ -22,13 +22,13 @@ mod weights;
 
 pub use error::Error;
 pub use eval::Eval;
-pub use evaluate::{Score, evaluate};
+pub use evaluate::{Score, evaluate, score};
 pub use file::{replace_by, replace_file, write_atomically};
 pub use input::{Examples, Images, Input, Tokens};
 pub use layout::{Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part};
 pub use network::Network;
 pub use ops::Ops;
-pub use prediction::Prediction;
+pub use prediction::{Labelled, Prediction};
 pub use switch::{Current, Runtime};
 pub use task::Task;
 pub use unit::{BatchNorm, ConvNorm};

@@ -7,18 +7,24 @@ use crate::kernels::{Tensor, softmax};
 
 /// Class scores of a batch and the task that gave them.
 #[derive(Debug)]
-pub struct Prediction {
-    task: Arc<Task>,
+pub struct Prediction<T = Task> {
+    task: Arc<T>,
     logits: Tensor,
 }
 
-impl Prediction {
-    pub(super) fn new(task: Arc<Task>, logits: Tensor) -> Self {
+/// A task whose classes have names.
+pub trait Labelled {
+    /// Class names of its head; empty where it has none.
+    fn labels(&self) -> &[String];
+}
+
+impl<T: Labelled> Prediction<T> {
+    pub(crate) fn new(task: Arc<T>, logits: Tensor) -> Self {
         Self { task, logits }
     }
 
     /// The task that was current when the forward pass started.
-    pub fn task(&self) -> &Arc<Task> {
+    pub fn task(&self) -> &Arc<T> {
         &self.task
     }
 

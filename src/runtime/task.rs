@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Error, LayerId, LayerKind, Layout, Network, Part, WeightRef, Weights};
+use super::{Error, Labelled, LayerId, LayerKind, Layout, Network, Part, WeightRef, Weights};
 use crate::base::Base;
 use crate::format::{Adapter, Digest, Entry, Role};
 
@@ -159,6 +159,12 @@ impl Task {
     /// Bytes the task holds beside the base: its merged tensors.
     pub fn own_bytes(&self) -> usize {
         self.slots.iter().flatten().flatten().map(|values| size_of_val::<[f32]>(values)).sum()
+    }
+}
+
+impl Labelled for Task {
+    fn labels(&self) -> &[String] {
+        &self.labels
     }
 }
 

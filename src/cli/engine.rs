@@ -1,0 +1,133 @@
+//! What predicts: the runtime on the processor, or the one on a device.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::Error;
+#[cfg(feature = "candle")]
+use crate::device::{Choice, DeviceRuntime, DeviceTask};
+use crate::format::Digest;
+use crate::kernels::Workspace;
+use crate::models::Model;
+use crate::runtime::{Examples, Input, Labelled, Prediction, Runtime, Score, Task, Weights, evaluate};
+
+/// What is computed on.
+#[derive(Args)]
+pub(super) struct DeviceArgs {
+    /// What to compute on
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    device: DeviceArg,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceArg {
+    /// The processor
+    Cpu,
+    /// NVIDIA's GPU, in a program built with the feature of that name
+    Cuda,
+    /// Apple's GPU, likewise
+    Metal,
+    /// A GPU where there is one, and else the processor
+    Auto,
+}
+
+/// A base with the tasks that a command was given.
+pub(super) enum Engine<'m> {
+    Host(Runtime<&'m Model>, Vec<Arc<Task>>),
+    #[cfg(feature = "candle")]
+    Device(DeviceRuntime<&'m Model>, Vec<Arc<DeviceTask>>),
+}
+
+/// A class and its probability for each example.
+pub(super) type Classes = Vec<(String, f32)>;
+
+impl<'m> Engine<'m> {
+    /// Loads the adapters; without any, the base itself is the one task.
+    pub(super) fn open(runtime: Runtime<&'m Model>, adapters: &[PathBuf], on: &DeviceArgs) -> Result<Self, Error> {
+        #[cfg(feature = "candle")]
+        {
+            let choice = match on.device {
+                DeviceArg::Cpu => Choice::Cpu,
+                DeviceArg::Cuda => Choice::Cuda,
+                DeviceArg::Metal => Choice::Metal,
+                DeviceArg::Auto => Choice::Auto,
+            };
+            let device = choice.open()?;
+            if !device.is_cpu() {
+                let runtime = DeviceRuntime::new(runtime, &device)?;
+                let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
+                if tasks.is_empty() {
+                    tasks.push(runtime.base_task().clone());
+                }
+                return Ok(Engine::Device(runtime, tasks));
+            }
+        }
+        #[cfg(not(feature = "candle"))]
+        if let Some(name) = match on.device {
+            DeviceArg::Cuda => Some("cuda"),
+            DeviceArg::Metal => Some("metal"),
+            DeviceArg::Cpu | DeviceArg::Auto => None,
+        } {
+            let message = "this program was built without it; build it with";
+            return Err(Error::Failed(format!("no device {name}: {message} `--features {name}`")));
+        }
+        let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
+        if tasks.is_empty() {
+            tasks.push(runtime.base_task().clone());
+        }
+        Ok(Engine::Host(runtime, tasks))
+    }
+
+    /// How many tasks there are.
+    pub(super) fn tasks(&self) -> usize {
+        match self {
+            Engine::Host(_, tasks) => tasks.len(),
+            #[cfg(feature = "candle")]
+            Engine::Device(_, tasks) => tasks.len(),
+        }
+    }
+
+    /// Name, labels and digest of a task.
+    pub(super) fn task(&self, number: usize) -> (&str, &[String], Option<Digest>) {
+        match self {
+            Engine::Host(_, tasks) => (tasks[number].name(), tasks[number].labels(), tasks[number].digest()),
+            #[cfg(feature = "candle")]
+            Engine::Device(_, tasks) => (tasks[number].name(), tasks[number].labels(), tasks[number].digest()),
+        }
+    }
+
+    /// Switches to a task and predicts.
+    pub(super) fn predict(&self, number: usize, input: &Input) -> Result<Classes, Error> {
+        match self {
+            Engine::Host(runtime, tasks) => {
+                runtime.switch(&tasks[number]);
+                Ok(classes(&runtime.predict(input)?))
+            }
+            #[cfg(feature = "candle")]
+            Engine::Device(runtime, tasks) => {
+                runtime.switch(&tasks[number]);
+                Ok(classes(&runtime.predict(input)?))
+            }
+        }
+    }
+
+    /// How well a task does on all examples.
+    pub(super) fn score(&self, number: usize, examples: &dyn Examples, threads: usize) -> Result<Score, Error> {
+        const BATCH: usize = 64;
+        let all: Vec<usize> = (0..examples.len()).collect();
+        match self {
+            Engine::Host(runtime, tasks) => {
+                Ok(evaluate(runtime.network(), &*tasks[number], examples, &all, BATCH, &Workspace::new(threads))?)
+            }
+            #[cfg(feature = "candle")]
+            Engine::Device(runtime, tasks) => Ok(runtime.score(&tasks[number], examples, &all, BATCH)?),
+        }
+    }
+}
+
+fn classes<T: Labelled>(prediction: &Prediction<T>) -> Classes {
+    let class = |index| (prediction.label(index).to_owned(), prediction.class(index).1);
+    (0..prediction.logits().rows()).map(class).collect()
+}

@@ -1,0 +1,89 @@
+//! The base in a device's memory.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::{DType, Device, Tensor};
+
+use super::Error;
+use crate::base::{Base, Dtype};
+use crate::runtime::{Layout, Param, Part};
+
+/// The tensors of a base that a network uses, in the memory of a device, uploaded once and shared by all tasks.
+pub struct DeviceBase {
+    device: Device,
+    /// For each layer of the network its tensors, where the base has them.
+    layers: Vec<[Option<Tensor>; Part::ALL.len()]>,
+    bytes: usize,
+    /// Bytes that have gone to the device, the base's and those of tasks and inputs.
+    uploaded: AtomicUsize,
+}
+
+impl DeviceBase {
+    /// Uploads what the layers of `layout` use, straight from the mapping.
+    ///
+    /// # Errors
+    /// If the device refuses a tensor, as when its memory is full.
+    pub fn upload(base: &Base, layout: &Layout, device: &Device) -> Result<Self, Error> {
+        let mut this = Self { device: device.clone(), layers: Vec::new(), bytes: 0, uploaded: AtomicUsize::new(0) };
+        for (_, layer) in layout.layers() {
+            let mut tensors = [const { None }; Part::ALL.len()];
+            for (slot, part) in tensors.iter_mut().zip(Part::ALL) {
+                *slot = layer.param(part).map(|param| this.tensor(base, param)).transpose()?.flatten();
+                this.bytes += slot.as_ref().map_or(0, bytes);
+            }
+            this.layers.push(tensors);
+        }
+        Ok(this)
+    }
+
+    /// A tensor of the base as f32; halves are widened on the device.
+    fn tensor(&self, base: &Base, param: &Param) -> Result<Option<Tensor>, Error> {
+        let Some(id) = param.tensor else { return Ok(None) };
+        let view = base.tensor(id);
+        let dtype = match view.dtype {
+            Dtype::F16 => DType::F16,
+            Dtype::Bf16 => DType::BF16,
+            _ => DType::F32,
+        };
+        self.uploaded.fetch_add(view.bytes.len(), Ordering::Relaxed);
+        let tensor = Tensor::from_raw_buffer(view.bytes, dtype, view.shape, &self.device)?;
+        Ok(Some(tensor.to_dtype(DType::F32)?))
+    }
+
+    /// Uploads values.
+    pub(super) fn send(&self, values: &[f32], shape: &[usize]) -> candle_core::Result<Tensor> {
+        self.uploaded.fetch_add(size_of_val(values), Ordering::Relaxed);
+        Tensor::from_slice(values, shape, &self.device)
+    }
+
+    /// Uploads numbers of rows.
+    pub(super) fn send_rows(&self, rows: &[u32]) -> candle_core::Result<Tensor> {
+        self.uploaded.fetch_add(size_of_val(rows), Ordering::Relaxed);
+        Tensor::from_slice(rows, rows.len(), &self.device)
+    }
+
+    /// The tensors of each layer.
+    pub(super) fn layers(&self) -> &[[Option<Tensor>; Part::ALL.len()]] {
+        &self.layers
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Bytes that the base takes on the device.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that have been copied to the device so far: the base, tasks and inputs.
+    pub fn uploaded(&self) -> usize {
+        self.uploaded.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes of a tensor.
+pub(super) fn bytes(tensor: &Tensor) -> usize {
+    tensor.elem_count() * tensor.dtype().size_in_bytes()
+}

@@ -1,0 +1,28 @@
+//! Why a device could not be used.
+
+/// Why a device could not be opened or computed with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Error {
+    #[error("no device {name}: this program was built without it; build it with `--features {name}`")]
+    NotBuilt { name: &'static str },
+
+    #[error("no device {name}: {reason}")]
+    Absent { name: &'static str, reason: String },
+
+    #[error("{found}: no device; there are cpu, cuda, metal and auto")]
+    Unknown { found: String },
+
+    #[error("the device failed: {0}")]
+    Device(#[source] Box<candle_core::Error>),
+
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Device(Box::new(error))
+    }
+}

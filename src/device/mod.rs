@@ -1,0 +1,24 @@
+//! Tasks on a GPU, by candle: the base uploaded once, and for each task the layers of its own.
+//!
+//! - The base goes to the device once, straight from the mapping, and all tasks share it there.
+//! - A task holds its own layers on the device, and handles of the base's tensors for the rest.
+//! - A switch swaps one pointer and touches no memory of the device.
+//!
+//! Adapters are checked and merged on the host, as [`Runtime`](crate::runtime::Runtime) does it; networks are the same
+//! code, run on another implementation of [`Ops`](crate::runtime::Ops). Arithmetic is in f32.
+
+mod base;
+mod choice;
+mod error;
+mod images;
+mod ops;
+mod runtime;
+mod sequences;
+mod task;
+
+pub use base::DeviceBase;
+pub use choice::Choice;
+pub use error::Error;
+pub use ops::DeviceEval;
+pub use runtime::DeviceRuntime;
+pub use task::DeviceTask;

@@ -1,0 +1,248 @@
+//! The forward pass on a device.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{D, Tensor};
+
+use super::sequences::Ragged;
+use super::{DeviceTask, Error};
+use crate::kernels::{self, Activation, Grid, Heads, Interpolation, Segments, Window, Workspace};
+use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
+
+/// Computes the operations of a network on the device that a task is on.
+///
+/// Of what the device refuses the first is kept, and nothing is computed after it: [`DeviceEval::receive`] tells it.
+pub struct DeviceEval<'a> {
+    pub(super) task: &'a DeviceTask,
+    workspace: &'a Workspace,
+    failed: Option<candle_core::Error>,
+    /// How the sequences of the batch are padded, once that is known.
+    pub(super) ragged: Option<Ragged>,
+}
+
+/// An activation on the device; none after a failure.
+pub type Value = Option<Tensor>;
+
+impl<'a> DeviceEval<'a> {
+    /// A forward pass of `task`; `workspace` is for what is made ready on the host.
+    pub fn new(task: &'a DeviceTask, workspace: &'a Workspace) -> Self {
+        Self { task, workspace, failed: None, ragged: None }
+    }
+
+    /// The values of an activation, copied from the device: `[rows, features]`.
+    ///
+    /// # Errors
+    /// What the device refused first.
+    pub fn receive(self, value: Value) -> Result<kernels::Tensor, Error> {
+        match (self.failed, value) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(value)) => {
+                let (rows, cols) = value.dims2()?;
+                Ok(kernels::Tensor::from_vec(value.flatten_all()?.to_vec1()?, rows, cols))
+            }
+            (None, None) => Ok(kernels::Tensor::from_vec(Vec::new(), 0, 0)),
+        }
+    }
+
+    pub(super) fn run(&mut self, body: impl FnOnce(&mut Self) -> candle_core::Result<Tensor>) -> Value {
+        if self.failed.is_some() {
+            return None;
+        }
+        match body(self) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
+        }
+    }
+
+    pub(super) fn weight(&self, layer: LayerId) -> Result<Tensor, runtime::Error> {
+        self.task.required(layer, Part::Weight).cloned()
+    }
+
+    /// The normalization with running statistics as a factor and an addend of each channel.
+    fn folded(&self, norm: &BatchNorm) -> Result<candle_core::Result<[Tensor; 2]>, runtime::Error> {
+        let part = |part| self.task.required(norm.layer, part);
+        let (weight, bias) = (part(Part::Weight)?, part(Part::Bias)?);
+        let (mean, variance) = (part(Part::Mean)?, part(Part::Variance)?);
+        let fold = || {
+            let scale = (weight / (variance + f64::from(norm.eps))?.sqrt()?)?;
+            let shift = (bias - (mean * &scale)?)?;
+            Ok([scale, shift])
+        };
+        Ok(fold())
+    }
+}
+
+impl Ops for DeviceEval<'_> {
+    type Value = Value;
+
+    fn workspace(&self) -> &Workspace {
+        self.workspace
+    }
+
+    fn constant(&mut self, tensor: kernels::Tensor) -> Value {
+        self.run(|this| this.task.base().send(&tensor, &[tensor.rows(), tensor.cols()]))
+    }
+
+    fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Value>) -> Result<Value, runtime::Error> {
+        let table = self.weight(layer)?;
+        let param = &self.task.layout().layer(layer).weight;
+        let features = param.shape.last().copied().unwrap_or(1);
+        let entries = param.elements() / features;
+        if let Some(index) = indices.iter().find(|&&index| index as usize >= entries) {
+            let message = format!("{}: entry {index} is outside the table of {entries}", param.name);
+            return Err(runtime::Error::Input { message });
+        }
+        Ok(self.run(|this| {
+            let indices = this.task.base().send_rows(indices)?;
+            let rows = table.reshape((entries, features))?.index_select(&indices, 0)?;
+            match onto.flatten() {
+                Some(onto) => rows + onto,
+                None => Ok(rows),
+            }
+        }))
+    }
+
+    fn gather_interpolated(
+        &mut self,
+        layer: LayerId,
+        map: &Arc<Interpolation>,
+        indices: &[u32],
+        onto: Value,
+    ) -> Result<Value, runtime::Error> {
+        let table = self.weight(layer)?;
+        let param = &self.task.layout().layer(layer).weight;
+        let features = param.shape.last().copied().unwrap_or(1);
+        let entries = param.elements() / features;
+        Ok(self.run(|this| {
+            // The map as a matrix: what it makes of the unit vectors.
+            let mut unit = vec![0.0; entries * entries];
+            unit.iter_mut().step_by(entries + 1).for_each(|value| *value = 1.0);
+            let matrix = kernels::interpolate(this.workspace, &unit, entries, map);
+            let matrix = this.task.base().send(&matrix, &[map.rows(), entries])?;
+            let rows = matrix.matmul(&table.reshape((entries, features))?)?;
+            let rows = rows.index_select(&this.task.base().send_rows(indices)?, 0)?;
+            present(onto)? + rows
+        }))
+    }
+
+    fn prepend(&mut self, x: &Value, layer: LayerId, segments: &Segments) -> Result<Value, runtime::Error> {
+        let row = self.weight(layer)?;
+        Ok(self.run(|this| this.prepended(present(x.clone())?, &row, segments)))
+    }
+
+    fn linear(&mut self, x: &Value, layer: LayerId) -> Result<Value, runtime::Error> {
+        let weight = self.weight(layer)?;
+        let bias = self.task.param(layer, Part::Bias).cloned();
+        Ok(self.run(|_| {
+            let x = present(x.clone())?;
+            let y = x.matmul(&weight.flatten_from(1)?.t()?)?;
+            match bias {
+                Some(bias) => y.broadcast_add(&bias),
+                None => Ok(y),
+            }
+        }))
+    }
+
+    fn conv(&mut self, x: &Value, grid: Grid, layer: LayerId, window: Window) -> Result<Value, runtime::Error> {
+        let weight = self.weight(layer)?;
+        let bias = self.task.param(layer, Part::Bias).cloned();
+        let depthwise = self.task.layout().layer(layer).kind == runtime::LayerKind::Depthwise;
+        Ok(self.run(|this| {
+            let x = present(x.clone())?;
+            let y = match depthwise {
+                true => this.depthwise(&x, grid, &weight, window)?,
+                false => this.convolved(&x, grid, &weight, window)?,
+            };
+            match bias {
+                Some(bias) => y.broadcast_add(&bias),
+                None => Ok(y),
+            }
+        }))
+    }
+
+    fn batch_norm(&mut self, x: &Value, norm: &BatchNorm, residual: Option<&Value>) -> Result<Value, runtime::Error> {
+        let folded = self.folded(norm)?;
+        Ok(self.run(|_| {
+            let [scale, shift] = folded?;
+            let mut y = present(x.clone())?.broadcast_mul(&scale)?.broadcast_add(&shift)?;
+            if let Some(residual) = residual {
+                y = (y + present(residual.clone())?)?;
+            }
+            match norm.activation {
+                Activation::None => Ok(y),
+                Activation::Relu => y.relu(),
+                Activation::Relu6 => y.clamp(0f32, 6f32),
+            }
+        }))
+    }
+
+    fn max_pool(&mut self, x: Value, grid: Grid, window: Window) -> Value {
+        self.run(|this| this.highest(&present(x)?, grid, window))
+    }
+
+    fn average_pool(&mut self, x: Value, grid: Grid, window: Window) -> Value {
+        self.run(|this| this.averaged(&present(x)?, grid, window))
+    }
+
+    fn concat(&mut self, parts: &[&Value]) -> Value {
+        self.run(|_| {
+            let parts = parts.iter().map(|&part| present(part.clone())).collect::<candle_core::Result<Vec<_>>>()?;
+            Tensor::cat(&parts, 1)
+        })
+    }
+
+    fn columns(&mut self, x: &Value, range: Range<usize>) -> Value {
+        self.run(|_| present(x.clone())?.narrow(1, range.start, range.len())?.contiguous())
+    }
+
+    fn subsample_pad(&mut self, x: &Value, grid: Grid, stride: usize, before: usize, after: usize) -> Value {
+        self.run(|this| this.subsampled(&present(x.clone())?, grid, stride)?.pad_with_zeros(1, before, after))
+    }
+
+    fn layer_norm(&mut self, x: &Value, layer: LayerId, eps: f32) -> Result<Value, runtime::Error> {
+        let weight = self.weight(layer)?;
+        let bias = self.task.param(layer, Part::Bias).cloned();
+        Ok(self.run(|_| {
+            let x = present(x.clone())?;
+            let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+            let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
+            let y = x.broadcast_div(&deviation)?.broadcast_mul(&weight)?;
+            match bias {
+                Some(bias) => y.broadcast_add(&bias),
+                None => Ok(y),
+            }
+        }))
+    }
+
+    fn gelu(&mut self, x: Value) -> Value {
+        self.run(|_| present(x)?.gelu_erf())
+    }
+
+    fn add(&mut self, x: Value, y: &Value) -> Value {
+        self.run(|_| present(x)? + present(y.clone())?)
+    }
+
+    fn attention(&mut self, q: Value, k: Value, v: Value, heads: Heads, segments: &Segments) -> Value {
+        self.run(|this| this.attended([present(q)?, present(k)?, present(v)?], heads, segments))
+    }
+
+    fn mean_rows(&mut self, x: Value, segments: &Segments, skip: usize) -> Value {
+        self.run(|this| this.means(&present(x)?, segments, skip))
+    }
+
+    fn first_rows(&mut self, x: Value, segments: &Segments) -> Value {
+        self.run(|this| {
+            let first: Vec<u32> = segments.ranges().map(|range| range.start as u32).collect();
+            present(x)?.index_select(&this.task.base().send_rows(&first)?, 0)
+        })
+    }
+}
+
+/// An activation, which is there as long as nothing has failed.
+fn present(value: Value) -> candle_core::Result<Tensor> {
+    value.ok_or_else(|| candle_core::Error::Msg("an activation is missing".to_owned()))
+}

@@ -1,0 +1,100 @@
+//! A task whose layers are in a device's memory.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::base::bytes;
+use super::{DeviceBase, Error};
+use crate::format::Digest;
+use crate::kernels::Workspace;
+use crate::runtime::{self, Labelled, LayerId, Layout, Part, Task, WeightRef, Weights};
+
+/// One base in a device's memory seen through one adapter. Immutable once built.
+pub struct DeviceTask {
+    name: String,
+    labels: Vec<String>,
+    digest: Option<Digest>,
+    layout: Arc<Layout>,
+    base: Arc<DeviceBase>,
+    /// The task's own tensor, or another handle of the base's.
+    slots: Box<[[Option<Tensor>; Part::ALL.len()]]>,
+    own_bytes: usize,
+}
+
+impl DeviceTask {
+    /// Uploads the layers that are a task's own.
+    ///
+    /// # Errors
+    /// If the device refuses a tensor.
+    pub fn upload(task: &Task, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
+        let mut slots: Box<[_]> = base.layers().into();
+        let mut own_bytes = 0;
+        let workspace = Workspace::new(1);
+        for id in task.own_layers() {
+            for part in Part::ALL {
+                let Some(weight @ WeightRef::Merged(_)) = task.param(id, part) else { continue };
+                let values = weight.floats(&workspace);
+                let shape = layout.layer(id).param(part).map(|param| param.shape.clone()).unwrap_or_default();
+                let rest: usize = shape.iter().skip(1).product();
+                // The first dimension of a head is the task's own.
+                let first = values.len() / rest.max(1);
+                let shape: Vec<usize> =
+                    shape.iter().enumerate().map(|(at, &size)| if at == 0 { first } else { size }).collect();
+                let tensor = base.send(&values, &shape)?;
+                own_bytes += bytes(&tensor);
+                slots[id.index()][part as usize] = Some(tensor);
+            }
+        }
+        let (name, labels) = (task.name().to_owned(), task.labels().to_vec());
+        Ok(Self { name, labels, digest: task.digest(), layout: layout.clone(), base: base.clone(), slots, own_bytes })
+    }
+
+    /// Name of the task, as its adapter states it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Digest of the adapter file; `None` for the base.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// Bytes of the device that the task holds beside the base.
+    pub fn own_bytes(&self) -> usize {
+        self.own_bytes
+    }
+
+    /// The base it is over.
+    pub fn base(&self) -> &Arc<DeviceBase> {
+        &self.base
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn param(&self, layer: LayerId, part: Part) -> Option<&Tensor> {
+        self.slots[layer.index()][part as usize].as_ref()
+    }
+
+    /// A tensor that only the head of a base without one lacks.
+    pub(super) fn required(&self, layer: LayerId, part: Part) -> Result<&Tensor, runtime::Error> {
+        self.param(layer, part).ok_or_else(|| runtime::Error::NoHead { task: self.name.clone() })
+    }
+}
+
+impl Labelled for DeviceTask {
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+}
+
+impl std::fmt::Debug for DeviceTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceTask")
+            .field("name", &self.name)
+            .field("own_bytes", &self.own_bytes)
+            .finish_non_exhaustive()
+    }
+}

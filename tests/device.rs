@@ -1,0 +1,219 @@
+//! Tasks on a device against the same tasks on the host: on the processor by candle, or on what `TAPS_TEST_DEVICE` names.
+#![cfg(feature = "candle")]
+
+mod common;
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use common::adapter::AdapterFile;
+use common::base::{TINY, Weights};
+use common::folder;
+use safetensors::tensor::Dtype;
+use taps::device::{Choice, DeviceRuntime};
+use taps::format::Encoding;
+use taps::kernels::{Segments, Workspace};
+use taps::models::{InputSpec, Options};
+use taps::runtime::{Examples, Images, Tokens, evaluate};
+use taps::{Base, Input, Model, Network, Runtime};
+
+/// Largest difference from the host, as a share of the largest value.
+const OFF: f32 = 2e-4;
+
+const NETWORKS: [&str; 14] = [
+    "bert",
+    "vit",
+    "vit_timm",
+    "vit_timm_avg",
+    "deit",
+    "resnet_basic",
+    "resnet_bottleneck",
+    "resnet_transformers",
+    "resnet_cifar",
+    "densenet",
+    "densenet_bc",
+    "mobilenet_v2",
+    "mobilenet_v2_same",
+    "mobilenet_timm",
+];
+
+fn device() -> Device {
+    let name = std::env::var("TAPS_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    name.parse::<Choice>().and_then(Choice::open).unwrap_or_else(|error| panic!("TAPS_TEST_DEVICE: {error}"))
+}
+
+fn open(folder: impl AsRef<std::path::Path>) -> Runtime<Model> {
+    let base = Base::open(folder).unwrap();
+    let model = Model::open(&base).unwrap();
+    Runtime::new(base, model).with_threads(1)
+}
+
+/// Sequences of the lengths, or as many images.
+fn input(model: &Model, lengths: &[usize]) -> Input {
+    let value = |number: usize| ((number * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
+    match model.input() {
+        InputSpec::Tokens { .. } => {
+            let segments = Segments::from_lengths(lengths.iter().copied());
+            Input::Tokens(Tokens { ids: (0..segments.rows() as u32).map(|id| id % 20).collect(), segments })
+        }
+        InputSpec::Images { channels, height, width, .. } => {
+            let pixels = (0..lengths.len() * channels * height * width).map(value).collect();
+            Input::Images(Images { pixels, batch: lengths.len(), channels, height, width })
+        }
+    }
+}
+
+/// A task with a delta on every matrix of the base, and a head.
+fn adapter(runtime: &Runtime<Model>, name: &str, seed: u64) -> Vec<u8> {
+    let (base, layout) = (runtime.base(), runtime.network().layout());
+    let mut file = AdapterFile::new(base, name);
+    file.architecture = runtime.network().architecture().to_owned();
+    for (number, id) in layout.tapped().enumerate().filter(|(number, _)| number % 2 == seed as usize % 2) {
+        let name = &layout.layer(id).weight.name;
+        file = file.delta(base, name, if number % 4 < 2 { Encoding::Int8 } else { Encoding::F16 }, seed);
+        let piece = file.tensor(name);
+        piece.values.iter_mut().for_each(|value| *value *= 0.05);
+    }
+    let head = layout.layer(layout.head()).name.clone();
+    file = file.head(layout.features(), &["a", "b", "c"], seed);
+    for part in ["weight", "bias"] {
+        file.tensor(&format!("classifier.{part}")).name = format!("{head}.{part}");
+    }
+    file.bytes()
+}
+
+fn off(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let size = expected.iter().fold(1e-3f32, |size, value| size.max(value.abs()));
+    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / size
+}
+
+#[test]
+fn every_network_gives_what_it_gives_on_the_host() {
+    for name in NETWORKS {
+        let (host, device) = (open(folder(name)), DeviceRuntime::new(open(folder(name)), &device()).unwrap());
+        let adapter = adapter(&host, "task", 1);
+        let (expected, found) = (host.load_bytes(&adapter, name).unwrap(), device.load_bytes(&adapter, name).unwrap());
+        for lengths in [&[4, 4, 4][..], &[1], &[5, 1, 9, 7]] {
+            let input = input(host.network(), lengths);
+            let expected = host.predict_as(expected.clone(), &input).unwrap();
+            let found = device.predict_as(found.clone(), &input).unwrap();
+            let off = off(found.logits(), expected.logits());
+            assert!(off < OFF, "{name}, {} examples: off by {off}", lengths.len());
+            assert_eq!(found.label(0), expected.label(0), "{name}");
+            assert_eq!((found.logits().rows(), found.logits().cols()), (lengths.len(), 3));
+        }
+    }
+}
+
+#[test]
+fn positions_are_interpolated() {
+    let options = Options { image_size: Some([12, 20]), ..Options::default() };
+    let open = || {
+        let base = Base::open(folder("vit")).unwrap();
+        let model = Model::open_with(&base, &options).unwrap();
+        Runtime::new(base, model).with_threads(1)
+    };
+    let (host, device) = (open(), DeviceRuntime::new(open(), &device()).unwrap());
+    let adapter = adapter(&host, "task", 1);
+    let input = input(host.network(), &[1, 1]);
+    let expected = host.predict_as(host.load_bytes(&adapter, "x").unwrap(), &input).unwrap();
+    let found = device.predict_as(device.load_bytes(&adapter, "x").unwrap(), &input).unwrap();
+    assert!(off(found.logits(), expected.logits()) < OFF);
+}
+
+#[test]
+fn halves_are_widened() {
+    for dtype in [Dtype::F16, Dtype::BF16] {
+        let folder = Weights::bert(TINY, 1).folder(dtype);
+        let (host, device) = (open(folder.path()), DeviceRuntime::new(open(folder.path()), &device()).unwrap());
+        let adapter = adapter(&host, "task", 2);
+        let input = input(host.network(), &[3, 6]);
+        let expected = host.predict_as(host.load_bytes(&adapter, "x").unwrap(), &input).unwrap();
+        let found = device.predict_as(device.load_bytes(&adapter, "x").unwrap(), &input).unwrap();
+        assert!(off(found.logits(), expected.logits()) < OFF);
+    }
+}
+
+#[test]
+fn fifty_tasks_are_one_base_and_their_own_layers_and_a_switch_copies_nothing() {
+    let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+    let device = DeviceRuntime::new(open(folder.path()), &device()).unwrap();
+    let base = device.base().bytes();
+    assert_eq!(device.base().uploaded(), base, "each tensor of the base once");
+    assert_eq!(base, device.host().base().bytes());
+    let tasks: Vec<_> = (0..50)
+        .map(|seed| device.load_bytes(&adapter(device.host(), &format!("task {seed}"), seed), "memory").unwrap())
+        .collect();
+    let own: usize = tasks.iter().map(|task| task.own_bytes()).sum();
+    assert_eq!(device.base().uploaded(), base + own);
+    let before = device.base().uploaded();
+    for task in tasks.iter().chain([device.base_task()]) {
+        device.switch(task);
+        assert!(Arc::ptr_eq(&device.pin(), task));
+    }
+    assert_eq!(device.base().uploaded(), before, "a switch copies nothing");
+    // Each keeps its own weights while the others are there.
+    let input = input(device.host().network(), &[3, 5]);
+    for (seed, task) in tasks.iter().enumerate().step_by(17) {
+        device.switch(task);
+        let found = device.predict(&input).unwrap();
+        let bytes = adapter(device.host(), &format!("task {seed}"), seed as u64);
+        let host = device.host().load_bytes(&bytes, "memory").unwrap();
+        let expected = device.host().predict_as(host, &input).unwrap();
+        assert!(off(found.logits(), expected.logits()) < OFF && found.task().name() == format!("task {seed}"));
+    }
+}
+
+struct Several(Input, Vec<String>);
+
+impl Examples for Several {
+    fn len(&self) -> usize {
+        6
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.1
+    }
+
+    fn label(&self, index: usize) -> usize {
+        index % 3
+    }
+
+    fn batch(&self, indices: &[usize]) -> Result<Input, taps::runtime::Error> {
+        let Input::Tokens(tokens) = &self.0 else { unreachable!() };
+        let of = |&index: &usize| tokens.ids[tokens.segments.range(index)].to_vec();
+        let texts: Vec<Vec<u32>> = indices.iter().map(of).collect();
+        let segments = Segments::from_lengths(texts.iter().map(Vec::len));
+        Ok(Input::Tokens(Tokens { ids: texts.concat(), segments }))
+    }
+}
+
+#[test]
+fn scores_are_those_of_the_host() {
+    let folder = Weights::bert(TINY, 3).folder(Dtype::F32);
+    let device = DeviceRuntime::new(open(folder.path()), &device()).unwrap();
+    let bytes = adapter(device.host(), "task", 4);
+    let (host, task) = (device.host().load_bytes(&bytes, "x").unwrap(), device.load_bytes(&bytes, "x").unwrap());
+    let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let examples = Several(input(device.host().network(), &[3, 1, 6, 2, 2, 4]), classes);
+    let indices: Vec<usize> = (0..6).collect();
+    let expected = evaluate(device.host().network(), &*host, &examples, &indices, 4, &Workspace::new(1)).unwrap();
+    let found = device.score(&task, &examples, &indices, 4).unwrap();
+    assert_eq!((found.correct, found.examples), (expected.correct, 6));
+    assert!((found.loss - expected.loss).abs() < 1e-3 * expected.loss);
+}
+
+#[test]
+fn what_cannot_be_computed_is_said() {
+    let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+    let device = DeviceRuntime::new(open(folder.path()), &device()).unwrap();
+    let network = device.host().network();
+    let error = device.predict(&input(network, &[3])).unwrap_err().to_string();
+    assert!(error.contains("no classification head"), "{error}");
+    let outside = Input::Tokens(Tokens { ids: vec![9999], segments: Segments::from_lengths([1]) });
+    let error = device.predict(&outside).unwrap_err().to_string();
+    assert!(error.contains("9999 is outside the table"), "{error}");
+    let damaged = &adapter(device.host(), "task", 1)[..100];
+    assert!(device.load_bytes(damaged, "spam.taps").unwrap_err().to_string().contains("spam.taps"));
+}
