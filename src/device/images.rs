@@ -44,7 +44,7 @@ impl DeviceEval<'_> {
         // `[height * width, channels]`
         let factors = weight.reshape((channels, window.size[0] * window.size[1]))?.t()?.contiguous()?;
         let mut sum: Option<Tensor> = None;
-        for (number, pixels) in self.under(x, grid, window, 0.0)?.into_iter().enumerate() {
+        for (number, pixels) in Self::under(x, grid, window, 0.0)?.enumerate() {
             let product = pixels?.broadcast_mul(&factors.narrow(0, number, 1)?)?;
             sum = Some(match sum {
                 Some(sum) => (sum + product)?,
@@ -57,7 +57,7 @@ impl DeviceEval<'_> {
     /// The highest value under each position of the window.
     pub(super) fn highest(&self, x: &Tensor, grid: Grid, window: Window) -> candle_core::Result<Tensor> {
         let mut highest: Option<Tensor> = None;
-        for pixels in self.under(x, grid, window, f32::NEG_INFINITY)? {
+        for pixels in Self::under(x, grid, window, f32::NEG_INFINITY)? {
             let pixels = pixels?;
             highest = Some(match highest {
                 Some(highest) => highest.maximum(&pixels)?,
@@ -70,7 +70,7 @@ impl DeviceEval<'_> {
     /// The mean under each position of the window.
     pub(super) fn averaged(&self, x: &Tensor, grid: Grid, window: Window) -> candle_core::Result<Tensor> {
         let mut sum: Option<Tensor> = None;
-        for pixels in self.under(x, grid, window, 0.0)? {
+        for pixels in Self::under(x, grid, window, 0.0)? {
             let pixels = pixels?;
             sum = Some(match sum {
                 Some(sum) => (sum + pixels)?,
@@ -83,21 +83,48 @@ impl DeviceEval<'_> {
     /// Every `stride`-th line and column.
     pub(super) fn subsampled(&self, x: &Tensor, grid: Grid, stride: usize) -> candle_core::Result<Tensor> {
         let window = Window::square(1, stride, 0);
-        match self.under(x, grid, window, 0.0)?.into_iter().next() {
+        match Self::under(x, grid, window, 0.0)?.next() {
             Some(pixels) => pixels,
             None => Ok(x.clone()),
         }
     }
 
+    /// The gradient of `x` where that of the pixels under one `offset` of the window, `[output pixels, channels]`, is
+    /// given: what [`DeviceEval::under`] took from it goes back there.
+    pub(super) fn put_back(
+        dy: &Tensor,
+        grid: Grid,
+        window: Window,
+        [line, column]: [usize; 2],
+    ) -> candle_core::Result<Tensor> {
+        let (output, stride, channels) = (window.output(grid), window.stride, dy.dim(1)?);
+        let (height, width) = (output.height, output.width);
+        let apart = match stride {
+            1 => dy.reshape((output.images, height, width, channels))?,
+            _ => dy
+                .reshape(&[output.images, height, 1, width, 1, channels][..])?
+                .pad_with_zeros(2, 0, stride - 1)?
+                .pad_with_zeros(4, 0, stride - 1)?
+                .reshape((output.images, height * stride, width * stride, channels))?,
+        };
+        let rest = |length: usize, pad: [usize; 2], offset: usize, taken: usize| {
+            length + pad[0] + pad[1] + stride - 1 - offset - taken
+        };
+        let below = rest(grid.height, window.rows, line, height * stride);
+        let right = rest(grid.width, window.cols, column, width * stride);
+        let padded = apart.pad_with_zeros(1, line, below)?.pad_with_zeros(2, column, right)?;
+        let inside = padded.narrow(1, window.rows[0], grid.height)?.narrow(2, window.cols[0], grid.width)?;
+        inside.contiguous()?.reshape((grid.rows(), channels))
+    }
+
     /// For each offset within the window the pixels under it at all positions, `[output pixels, channels]`; `outside`
     /// where there is none.
-    fn under<'a>(
-        &'a self,
+    pub(super) fn under(
         x: &Tensor,
         grid: Grid,
         window: Window,
         outside: f32,
-    ) -> candle_core::Result<impl IntoIterator<Item = candle_core::Result<Tensor>> + use<'a>> {
+    ) -> candle_core::Result<impl Iterator<Item = candle_core::Result<Tensor>> + use<>> {
         let channels = x.dim(1)?;
         let (output, stride) = (window.output(grid), window.stride);
         let images = x.reshape((grid.images, grid.height, grid.width, channels))?;
@@ -105,8 +132,7 @@ impl DeviceEval<'_> {
         let more = stride - 1;
         let images = padded(&images, 1, window.rows[0], window.rows[1] + more, outside)?;
         let images = padded(&images, 2, window.cols[0], window.cols[1] + more, outside)?;
-        let offsets = (0..window.size[0]).flat_map(move |line| (0..window.size[1]).map(move |column| [line, column]));
-        Ok(offsets.map(move |[line, column]| {
+        Ok(offsets(window).map(move |[line, column]| {
             let (height, width) = (output.height, output.width);
             let cut = images.narrow(1, line, height * stride)?.narrow(2, column, width * stride)?.contiguous()?;
             let cut = match stride {
@@ -120,6 +146,12 @@ impl DeviceEval<'_> {
             cut.reshape((output.rows(), channels))
         }))
     }
+}
+
+/// The offsets within a window, by lines.
+pub(super) fn offsets(window: Window) -> impl Iterator<Item = [usize; 2]> {
+    let [lines, columns] = window.size;
+    (0..lines).flat_map(move |line| (0..columns).map(move |column| [line, column]))
 }
 
 /// With `before` and `after` entries of `value` around those of a dimension.

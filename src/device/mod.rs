@@ -11,9 +11,11 @@ mod base;
 mod choice;
 mod error;
 mod images;
+mod images_back;
 mod ops;
 mod runtime;
 mod sequences;
+mod tape;
 mod task;
 
 pub use base::DeviceBase;
@@ -21,4 +23,5 @@ pub use choice::Choice;
 pub use error::Error;
 pub use ops::DeviceEval;
 pub use runtime::DeviceRuntime;
+pub use tape::{DeviceGrad, DeviceMoments, DeviceTape};
 pub use task::DeviceTask;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 
+use super::images_back::activation_of;
 use super::sequences::Ragged;
 use super::{DeviceTask, Error};
-use crate::kernels::{self, Activation, Grid, Heads, Interpolation, Segments, Window, Workspace};
+use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
 use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
 
 /// Computes the operations of a network on the device that a task is on.
@@ -18,7 +19,7 @@ pub struct DeviceEval<'a> {
     workspace: &'a Workspace,
     failed: Option<candle_core::Error>,
     /// How the sequences of the batch are padded, once that is known.
-    pub(super) ragged: Option<Ragged>,
+    pub(super) ragged: Option<(Segments, Ragged)>,
 }
 
 /// An activation on the device; none after a failure.
@@ -34,8 +35,8 @@ impl<'a> DeviceEval<'a> {
     ///
     /// # Errors
     /// What the device refused first.
-    pub fn receive(self, value: Value) -> Result<kernels::Tensor, Error> {
-        match (self.failed, value) {
+    pub fn receive(&mut self, value: Value) -> Result<kernels::Tensor, Error> {
+        match (self.failed.take(), value) {
             (Some(error), _) => Err(error.into()),
             (None, Some(value)) => {
                 let (rows, cols) = value.dims2()?;
@@ -60,6 +61,24 @@ impl<'a> DeviceEval<'a> {
 
     pub(super) fn weight(&self, layer: LayerId) -> Result<Tensor, runtime::Error> {
         self.task.required(layer, Part::Weight).cloned()
+    }
+
+    /// Entries and features of a table.
+    pub(super) fn table(&self, layer: LayerId) -> [usize; 2] {
+        let param = &self.task.layout().layer(layer).weight;
+        let features = param.shape.last().copied().unwrap_or(1);
+        [param.elements() / features.max(1), features]
+    }
+
+    /// An interpolation of a table as a matrix: what it makes of the unit vectors.
+    pub(super) fn interpolation(&mut self, layer: LayerId, map: &Interpolation) -> Value {
+        let [entries, _] = self.table(layer);
+        self.run(|this| {
+            let mut unit = vec![0.0; entries * entries];
+            unit.iter_mut().step_by(entries + 1).for_each(|value| *value = 1.0);
+            let matrix = kernels::interpolate(this.workspace, &unit, entries, map);
+            this.task.base().send(&matrix, &[map.rows(), entries])
+        })
     }
 
     /// The normalization with running statistics as a factor and an addend of each channel.
@@ -90,8 +109,7 @@ impl Ops for DeviceEval<'_> {
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Value>) -> Result<Value, runtime::Error> {
         let table = self.weight(layer)?;
         let param = &self.task.layout().layer(layer).weight;
-        let features = param.shape.last().copied().unwrap_or(1);
-        let entries = param.elements() / features;
+        let [entries, features] = self.table(layer);
         if let Some(index) = indices.iter().find(|&&index| index as usize >= entries) {
             let message = format!("{}: entry {index} is outside the table of {entries}", param.name);
             return Err(runtime::Error::Input { message });
@@ -114,16 +132,10 @@ impl Ops for DeviceEval<'_> {
         onto: Value,
     ) -> Result<Value, runtime::Error> {
         let table = self.weight(layer)?;
-        let param = &self.task.layout().layer(layer).weight;
-        let features = param.shape.last().copied().unwrap_or(1);
-        let entries = param.elements() / features;
+        let [entries, features] = self.table(layer);
+        let matrix = self.interpolation(layer, map);
         Ok(self.run(|this| {
-            // The map as a matrix: what it makes of the unit vectors.
-            let mut unit = vec![0.0; entries * entries];
-            unit.iter_mut().step_by(entries + 1).for_each(|value| *value = 1.0);
-            let matrix = kernels::interpolate(this.workspace, &unit, entries, map);
-            let matrix = this.task.base().send(&matrix, &[map.rows(), entries])?;
-            let rows = matrix.matmul(&table.reshape((entries, features))?)?;
+            let rows = present(matrix)?.matmul(&table.reshape((entries, features))?)?;
             let rows = rows.index_select(&this.task.base().send_rows(indices)?, 0)?;
             present(onto)? + rows
         }))
@@ -172,11 +184,7 @@ impl Ops for DeviceEval<'_> {
             if let Some(residual) = residual {
                 y = (y + present(residual.clone())?)?;
             }
-            match norm.activation {
-                Activation::None => Ok(y),
-                Activation::Relu => y.relu(),
-                Activation::Relu6 => y.clamp(0f32, 6f32),
-            }
+            activation_of(norm.activation, y)
         }))
     }
 
@@ -231,7 +239,9 @@ impl Ops for DeviceEval<'_> {
     }
 
     fn mean_rows(&mut self, x: Value, segments: &Segments, skip: usize) -> Value {
-        self.run(|this| this.means(&present(x)?, segments, skip))
+        let rows = x.as_ref().and_then(|x| x.dim(0).ok()).unwrap_or(0);
+        let shares = self.shares(rows, segments, skip);
+        self.run(|_| present(shares)?.matmul(&present(x)?))
     }
 
     fn first_rows(&mut self, x: Value, segments: &Segments) -> Value {
@@ -243,6 +253,6 @@ impl Ops for DeviceEval<'_> {
 }
 
 /// An activation, which is there as long as nothing has failed.
-fn present(value: Value) -> candle_core::Result<Tensor> {
+pub(super) fn present(value: Value) -> candle_core::Result<Tensor> {
     value.ok_or_else(|| candle_core::Error::Msg("an activation is missing".to_owned()))
 }

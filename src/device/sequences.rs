@@ -3,11 +3,14 @@
 use candle_core::{D, Tensor};
 
 use super::DeviceEval;
+use super::ops::{Value, present};
+use super::tape::{DeviceTape, Traced};
 use crate::kernels::{Heads, Segments};
+use crate::runtime::Ops;
 
 /// Sequences of several lengths as ones of the longest: which rows go where, and back.
+#[derive(Clone)]
 pub(super) struct Ragged {
-    segments: Segments,
     /// For each place of the padded batch its row; for padding, one after the last.
     places: Tensor,
     /// For each row its place.
@@ -15,6 +18,51 @@ pub(super) struct Ragged {
     /// 0 where there is a row, and low enough to leave nothing of it in a softmax where there is none:
     /// `[examples, 1, 1, longest]`.
     mask: Tensor,
+}
+
+/// Rows divided by example and head: `[examples, heads, longest, features of a head]`.
+pub(super) struct ByHead {
+    count: usize,
+    longest: usize,
+    heads: usize,
+    cols: usize,
+    ragged: Option<Ragged>,
+}
+
+impl ByHead {
+    /// What the product of a query and a key is multiplied by.
+    pub(super) fn scale(&self) -> f64 {
+        1.0 / ((self.cols / self.heads) as f64).sqrt()
+    }
+
+    /// Divides rows.
+    pub(super) fn split(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let x = match &self.ragged {
+            Some(ragged) => x.pad_with_zeros(0, 0, 1)?.index_select(&ragged.places, 0)?,
+            None => x.clone(),
+        };
+        let shape = (self.count, self.longest, self.heads, self.cols / self.heads);
+        x.reshape(shape)?.transpose(1, 2)?.contiguous()
+    }
+
+    /// Rows again.
+    pub(super) fn join(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let x = x.transpose(1, 2)?.contiguous()?.reshape((self.count * self.longest, self.cols))?;
+        match &self.ragged {
+            Some(ragged) => x.index_select(&ragged.rows, 0),
+            None => Ok(x),
+        }
+    }
+
+    /// softmax(q kᵀ / √d): `[examples, heads, longest, longest]`.
+    pub(super) fn weights(&self, q: &Tensor, k: &Tensor) -> candle_core::Result<Tensor> {
+        let mut scores = (q.matmul(&k.t()?)? * self.scale())?;
+        if let Some(ragged) = &self.ragged {
+            scores = scores.broadcast_add(&ragged.mask)?;
+        }
+        let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+        weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)
+    }
 }
 
 impl DeviceEval<'_> {
@@ -33,41 +81,32 @@ impl DeviceEval<'_> {
     /// softmax(q kᵀ / √d) v within each example, for each head.
     pub(super) fn attended(
         &mut self,
-        inputs: [Tensor; 3],
+        [q, k, v]: [Tensor; 3],
         heads: Heads,
         segments: &Segments,
     ) -> candle_core::Result<Tensor> {
-        let (rows, cols) = inputs[0].dims2()?;
-        if rows == 0 {
-            return Ok(inputs[0].clone());
+        if q.dim(0)? == 0 {
+            return Ok(q);
         }
+        let by_head = self.by_head(q.dims2()?.into(), heads, segments)?;
+        let (q, k, v) = (by_head.split(&q)?, by_head.split(&k)?, by_head.split(&v)?);
+        by_head.join(&by_head.weights(&q, &k)?.matmul(&v)?)
+    }
+
+    /// How rows are divided by head, and padded where sequences are of several lengths.
+    pub(super) fn by_head(
+        &mut self,
+        [rows, cols]: [usize; 2],
+        heads: Heads,
+        segments: &Segments,
+    ) -> candle_core::Result<ByHead> {
         let (count, longest) = (segments.len(), segments.ranges().map(|range| range.len()).max().unwrap_or(0));
         let is_uniform = count * longest == rows;
-        if !is_uniform && self.ragged.as_ref().is_none_or(|ragged| ragged.segments != *segments) {
-            self.ragged = Some(self.padding(segments, longest)?);
+        if !is_uniform && self.ragged.as_ref().is_none_or(|(of, _)| of != segments) {
+            self.ragged = Some((segments.clone(), self.padding(segments, longest)?));
         }
-        let ragged = self.ragged.as_ref().filter(|_| !is_uniform);
-        let mut by_head = inputs.into_iter().map(|x| {
-            let x = match ragged {
-                Some(ragged) => x.pad_with_zeros(0, 0, 1)?.index_select(&ragged.places, 0)?,
-                None => x,
-            };
-            x.reshape((count, longest, heads.count, cols / heads.count))?.transpose(1, 2)?.contiguous()
-        });
-        let mut next = || by_head.next().ok_or_else(|| candle_core::Error::Msg("three inputs".to_owned()))?;
-        let (q, k, v) = (next()?, next()?, next()?);
-        let scale = 1.0 / ((cols / heads.count) as f64).sqrt();
-        let mut scores = (q.matmul(&k.t()?)? * scale)?;
-        if let Some(ragged) = ragged {
-            scores = scores.broadcast_add(&ragged.mask)?;
-        }
-        let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-        let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-        let out = weights.matmul(&v)?.transpose(1, 2)?.contiguous()?.reshape((count * longest, cols))?;
-        match ragged {
-            Some(ragged) => out.index_select(&ragged.rows, 0),
-            None => Ok(out),
-        }
+        let ragged = self.ragged.as_ref().filter(|_| !is_uniform).map(|(_, ragged)| ragged.clone());
+        Ok(ByHead { count, longest, heads: heads.count, cols, ragged })
     }
 
     fn padding(&self, segments: &Segments, longest: usize) -> candle_core::Result<Ragged> {
@@ -81,22 +120,44 @@ impl DeviceEval<'_> {
         }
         let base = self.task.base();
         Ok(Ragged {
-            segments: segments.clone(),
             places: base.send_rows(&places)?,
             rows: base.send_rows(&rows)?,
             mask: base.send(&mask, &[segments.len(), 1, 1, longest])?,
         })
     }
 
-    /// The mean of the rows of each example after its first `skip`.
-    pub(super) fn means(&self, x: &Tensor, segments: &Segments, skip: usize) -> candle_core::Result<Tensor> {
-        let rows = x.dim(0)?;
+    /// The share of each row in the mean of its example, `[examples, rows]`; the first `skip` of each have none.
+    pub(super) fn shares(&mut self, rows: usize, segments: &Segments, skip: usize) -> Value {
         let mut shares = vec![0.0; segments.len() * rows];
         for (number, range) in segments.ranges().enumerate() {
             let range = (range.start + skip).min(range.end)..range.end;
             let share = 1.0 / range.len().max(1) as f32;
             shares[number * rows..][range].fill(share);
         }
-        self.task.base().send(&shares, &[segments.len(), rows])?.matmul(x)
+        self.run(|this| this.task.base().send(&shares, &[segments.len(), rows]))
+    }
+}
+
+impl DeviceTape<'_> {
+    pub(super) fn record_attention(&mut self, inputs: [Traced; 3], heads: Heads, segments: &Segments) -> Traced {
+        let nodes = inputs.each_ref().map(|input| input.node);
+        let [q, k, v] = inputs.map(|input| input.value);
+        let value = self.eval.attention(q.clone(), k.clone(), v.clone(), heads, segments);
+        let flows = nodes.iter().any(Option::is_some);
+        // The result is there, and with it what it was divided by.
+        let shape = value.as_ref().and_then(|value| value.dims2().ok()).unwrap_or_default();
+        let by_head = self.eval.by_head(shape.into(), heads, segments);
+        self.record(value, flows, move |dy, back| {
+            let by_head = by_head?;
+            let [q, k, v] = [by_head.split(&present(q)?)?, by_head.split(&present(k)?)?, by_head.split(&present(v)?)?];
+            let (weights, dy) = (by_head.weights(&q, &k)?, by_head.split(dy)?);
+            let dweights = dy.matmul(&v.t()?)?;
+            let along = (&dweights * &weights)?.sum_keepdim(D::Minus1)?;
+            let dscores = ((dweights.broadcast_sub(&along)? * &weights)? * by_head.scale())?;
+            let [to_q, to_k, to_v] = nodes;
+            back.flow(to_q, by_head.join(&dscores.matmul(&k)?)?)?;
+            back.flow(to_k, by_head.join(&dscores.t()?.matmul(&q)?)?)?;
+            back.flow(to_v, by_head.join(&weights.t()?.matmul(&dy)?)?)
+        })
     }
 }

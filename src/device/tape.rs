@@ -1,0 +1,357 @@
+//! The forward pass on a device recorded, and the way back.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{D, Tensor};
+
+use super::ops::{Value, present};
+use super::{DeviceEval, DeviceTask, Error};
+use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
+use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
+
+/// Gradients of one layer on the device.
+pub struct DeviceGrad {
+    /// Of the weight, as many values as it has; of a table or a norm's scale as well.
+    pub weight: Tensor,
+    /// Of the bias, where the layer has one.
+    pub bias: Option<Tensor>,
+}
+
+/// Mean and variance of the channels that a batch normalization saw.
+pub struct DeviceMoments {
+    /// The normalization.
+    pub layer: LayerId,
+    /// `[channels]`.
+    pub mean: Tensor,
+    /// Mean squared distance from it, `[channels]`.
+    pub variance: Tensor,
+    /// Rows that they are over.
+    pub rows: usize,
+}
+
+/// An activation on the device and, where a gradient flows to it, its place on the tape.
+#[derive(Clone)]
+pub struct Traced {
+    pub(super) value: Value,
+    pub(super) node: Option<NodeId>,
+}
+
+pub(super) type NodeId = usize;
+
+/// The way back through one operation: is given the gradient of its result.
+type Step<'a> = Box<dyn FnOnce(&Tensor, &mut Back<'_>) -> candle_core::Result<()> + 'a>;
+
+/// Computes operations on a device and records those that a gradient flows through, as
+/// the trainer's tape does on the host: a frozen layer gets no weight gradient, and what lies before the earliest wanted
+/// layer is computed as in evaluation.
+pub struct DeviceTape<'a> {
+    pub(super) eval: DeviceEval<'a>,
+    wanted: &'a [bool],
+    steps: Vec<Step<'a>>,
+    pub(super) batch_statistics: bool,
+    pub(super) moments: Vec<DeviceMoments>,
+}
+
+/// Gradients on their way back.
+pub(super) struct Back<'s> {
+    gradients: Vec<Option<Tensor>>,
+    sink: &'s mut dyn FnMut(LayerId, DeviceGrad),
+}
+
+impl Back<'_> {
+    /// Adds a gradient to that of `node`; one that flows to no node ends here.
+    pub(super) fn flow(&mut self, node: Option<NodeId>, gradient: Tensor) -> candle_core::Result<()> {
+        let Some(node) = node else { return Ok(()) };
+        self.gradients[node] = Some(match self.gradients[node].take() {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        });
+        Ok(())
+    }
+
+    /// Hands out the gradients of a layer.
+    pub(super) fn give(&mut self, layer: LayerId, weight: Tensor, bias: Option<Tensor>) {
+        (self.sink)(layer, DeviceGrad { weight, bias });
+    }
+}
+
+impl<'a> DeviceTape<'a> {
+    /// An empty tape that will give the gradients of the layers that are true in `wanted`, one for each layer of the
+    /// network.
+    pub fn new(task: &'a DeviceTask, wanted: &'a [bool], workspace: &'a Workspace) -> Self {
+        let eval = DeviceEval::new(task, workspace);
+        Self { eval, wanted, steps: Vec::new(), batch_statistics: false, moments: Vec::new() }
+    }
+
+    /// The same with batch normalization by the statistics of each batch.
+    pub fn with_batch_statistics(mut self) -> Self {
+        self.batch_statistics = true;
+        self
+    }
+
+    /// What batch normalizations saw, in order; none with running statistics.
+    pub fn take_moments(&mut self) -> Vec<DeviceMoments> {
+        std::mem::take(&mut self.moments)
+    }
+
+    /// The values of an activation, copied from the device.
+    ///
+    /// # Errors
+    /// What the device refused first.
+    pub fn receive(&mut self, x: &Traced) -> Result<kernels::Tensor, Error> {
+        self.eval.receive(x.value.clone())
+    }
+
+    /// Walks back from `output` with `gradient` of the same shape; `sink` gets the gradients of each wanted layer, once for
+    /// each use of it.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn backward(
+        self,
+        output: &Traced,
+        gradient: &kernels::Tensor,
+        sink: &mut dyn FnMut(LayerId, DeviceGrad),
+    ) -> Result<(), Error> {
+        let base = self.eval.task.base();
+        let gradient = base.send(gradient, &[gradient.rows(), gradient.cols()])?;
+        let mut back = Back { gradients: vec![None; self.steps.len()], sink };
+        back.flow(output.node, gradient)?;
+        for (node, step) in self.steps.into_iter().enumerate().rev() {
+            if let Some(dy) = back.gradients[node].take() {
+                step(&dy, &mut back)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn wants(&self, layer: LayerId) -> bool {
+        self.wanted[layer.index()]
+    }
+
+    /// A result, and the way back through its operation where a gradient flows.
+    pub(super) fn record(
+        &mut self,
+        value: Value,
+        flows: bool,
+        step: impl FnOnce(&Tensor, &mut Back<'_>) -> candle_core::Result<()> + 'a,
+    ) -> Traced {
+        let node = (flows && value.is_some()).then(|| {
+            self.steps.push(Box::new(step));
+            self.steps.len() - 1
+        });
+        Traced { value, node }
+    }
+}
+
+impl Ops for DeviceTape<'_> {
+    type Value = Traced;
+
+    fn workspace(&self) -> &Workspace {
+        self.eval.workspace()
+    }
+
+    fn constant(&mut self, tensor: kernels::Tensor) -> Traced {
+        Traced { value: self.eval.constant(tensor), node: None }
+    }
+
+    fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Traced>) -> Result<Traced, runtime::Error> {
+        let (onto, node) = onto.map_or((None, None), |onto| (Some(onto.value), onto.node));
+        let value = self.eval.gather(layer, indices, onto)?;
+        let (wanted, task) = (self.wants(layer), self.eval.task);
+        let (indices, shape) = (wanted.then(|| indices.to_vec()), self.eval.table(layer));
+        Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
+            if let Some(indices) = indices {
+                let rows = task.base().send_rows(&indices)?;
+                back.give(layer, dy.zeros_of(shape)?.index_add(&rows, dy, 0)?, None);
+            }
+            back.flow(node, dy.clone())
+        }))
+    }
+
+    fn gather_interpolated(
+        &mut self,
+        layer: LayerId,
+        map: &Arc<Interpolation>,
+        indices: &[u32],
+        onto: Traced,
+    ) -> Result<Traced, runtime::Error> {
+        let node = onto.node;
+        let value = self.eval.gather_interpolated(layer, map, indices, onto.value)?;
+        let (wanted, task) = (self.wants(layer), self.eval.task);
+        let matrix = if wanted { self.eval.interpolation(layer, map) } else { None };
+        let (indices, rows) = (indices.to_vec(), map.rows());
+        Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
+            if let Some(matrix) = matrix {
+                let indices = task.base().send_rows(&indices)?;
+                let rows = dy.zeros_of([rows, dy.dim(1)?])?.index_add(&indices, dy, 0)?;
+                back.give(layer, matrix.t()?.matmul(&rows)?, None);
+            }
+            back.flow(node, dy.clone())
+        }))
+    }
+
+    fn prepend(&mut self, x: &Traced, layer: LayerId, segments: &Segments) -> Result<Traced, runtime::Error> {
+        let value = self.eval.prepend(&x.value, layer, segments)?;
+        let (wanted, node, task) = (self.wants(layer), x.node, self.eval.task);
+        let segments = segments.clone();
+        Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
+            // Before an example's rows there is one row for it and one for each before it.
+            let first = segments.ranges().enumerate().map(|(number, range)| (range.start + number) as u32);
+            let rest = segments
+                .ranges()
+                .enumerate()
+                .flat_map(|(number, range)| range.map(move |row| (row + number + 1) as u32));
+            if wanted {
+                let first = task.base().send_rows(&first.collect::<Vec<_>>())?;
+                back.give(layer, dy.index_select(&first, 0)?.sum(0)?, None);
+            }
+            let rest = task.base().send_rows(&rest.collect::<Vec<_>>())?;
+            back.flow(node, dy.index_select(&rest, 0)?)
+        }))
+    }
+
+    fn linear(&mut self, x: &Traced, layer: LayerId) -> Result<Traced, runtime::Error> {
+        let value = self.eval.linear(&x.value, layer)?;
+        let weight = self.eval.weight(layer)?;
+        let (wanted, node, has_bias) = (self.wants(layer), x.node, self.eval.task.param(layer, Part::Bias).is_some());
+        let kept = x.value.clone().filter(|_| wanted);
+        Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
+            if let Some(x) = kept {
+                back.give(layer, dy.t()?.matmul(&x)?, has_bias.then(|| dy.sum(0)).transpose()?);
+            }
+            match node {
+                Some(_) => back.flow(node, dy.matmul(&weight.flatten_from(1)?)?),
+                None => Ok(()),
+            }
+        }))
+    }
+
+    fn conv(&mut self, x: &Traced, grid: Grid, layer: LayerId, window: Window) -> Result<Traced, runtime::Error> {
+        self.record_conv(x, grid, layer, window)
+    }
+
+    fn batch_norm(
+        &mut self,
+        x: &Traced,
+        norm: &BatchNorm,
+        residual: Option<&Traced>,
+    ) -> Result<Traced, runtime::Error> {
+        self.record_batch_norm(x, norm, residual)
+    }
+
+    fn max_pool(&mut self, x: Traced, grid: Grid, window: Window) -> Traced {
+        self.record_max_pool(x, grid, window)
+    }
+
+    fn average_pool(&mut self, x: Traced, grid: Grid, window: Window) -> Traced {
+        self.record_average_pool(x, grid, window)
+    }
+
+    fn concat(&mut self, parts: &[&Traced]) -> Traced {
+        let values: Vec<&Value> = parts.iter().map(|part| &part.value).collect();
+        let value = self.eval.concat(&values);
+        let parts: Vec<(Option<NodeId>, usize)> = parts
+            .iter()
+            .map(|part| (part.node, part.value.as_ref().and_then(|value| value.dim(1).ok()).unwrap_or(0)))
+            .collect();
+        let flows = parts.iter().any(|(node, _)| node.is_some());
+        self.record(value, flows, move |dy, back| {
+            let mut first = 0;
+            for (node, cols) in parts {
+                back.flow(node, dy.narrow(1, first, cols)?.contiguous()?)?;
+                first += cols;
+            }
+            Ok(())
+        })
+    }
+
+    fn columns(&mut self, x: &Traced, range: Range<usize>) -> Traced {
+        let all = x.value.as_ref().and_then(|value| value.dim(1).ok()).unwrap_or(0);
+        let value = self.eval.columns(&x.value, range.clone());
+        let node = x.node;
+        self.record(value, node.is_some(), move |dy, back| {
+            back.flow(node, dy.pad_with_zeros(1, range.start, all - range.end)?)
+        })
+    }
+
+    fn subsample_pad(&mut self, x: &Traced, grid: Grid, stride: usize, before: usize, after: usize) -> Traced {
+        self.record_subsample_pad(x, grid, stride, [before, after])
+    }
+
+    fn layer_norm(&mut self, x: &Traced, layer: LayerId, eps: f32) -> Result<Traced, runtime::Error> {
+        let weight = self.eval.weight(layer)?;
+        let has_bias = self.eval.task.param(layer, Part::Bias).is_some();
+        let value = self.eval.layer_norm(&x.value, layer, eps)?;
+        let (wanted, node, x) = (self.wants(layer), x.node, x.value.clone());
+        Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
+            let x = present(x)?;
+            let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+            let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
+            let normal = x.broadcast_div(&deviation)?;
+            if wanted {
+                back.give(layer, (dy * &normal)?.sum(0)?, has_bias.then(|| dy.sum(0)).transpose()?);
+            }
+            let scaled = dy.broadcast_mul(&weight)?;
+            let along = (&scaled * &normal)?.mean_keepdim(D::Minus1)?;
+            let mean = scaled.mean_keepdim(D::Minus1)?;
+            let dx = scaled.broadcast_sub(&mean)?.sub(&normal.broadcast_mul(&along)?)?.broadcast_div(&deviation)?;
+            back.flow(node, dx)
+        }))
+    }
+
+    fn gelu(&mut self, x: Traced) -> Traced {
+        let value = self.eval.gelu(x.value.clone());
+        self.record(value, x.node.is_some(), move |dy, back| {
+            // Φ(x) + x φ(x)
+            let kept = present(x.value)?;
+            let below = ((&kept * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5;
+            let density = ((kept.sqr()? * -0.5)?.exp()?
+                * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2))?;
+            back.flow(x.node, (dy * (below? + (kept * density)?)?)?)
+        })
+    }
+
+    fn add(&mut self, x: Traced, y: &Traced) -> Traced {
+        let value = self.eval.add(x.value, &y.value);
+        let (x, y) = (x.node, y.node);
+        self.record(value, x.is_some() || y.is_some(), move |dy, back| {
+            back.flow(x, dy.clone())?;
+            back.flow(y, dy.clone())
+        })
+    }
+
+    fn attention(&mut self, q: Traced, k: Traced, v: Traced, heads: Heads, segments: &Segments) -> Traced {
+        self.record_attention([q, k, v], heads, segments)
+    }
+
+    fn mean_rows(&mut self, x: Traced, segments: &Segments, skip: usize) -> Traced {
+        let rows = x.value.as_ref().and_then(|value| value.dim(0).ok()).unwrap_or(0);
+        let shares = if x.node.is_some() { self.eval.shares(rows, segments, skip) } else { None };
+        let value = self.eval.mean_rows(x.value, segments, skip);
+        self.record(value, x.node.is_some(), move |dy, back| back.flow(x.node, present(shares)?.t()?.matmul(dy)?))
+    }
+
+    fn first_rows(&mut self, x: Traced, segments: &Segments) -> Traced {
+        let rows = x.value.as_ref().and_then(|value| value.dim(0).ok()).unwrap_or(0);
+        let value = self.eval.first_rows(x.value, segments);
+        let first: Vec<u32> = segments.ranges().map(|range| range.start as u32).collect();
+        let task = self.eval.task;
+        self.record(value, x.node.is_some(), move |dy, back| {
+            let first = task.base().send_rows(&first)?;
+            back.flow(x.node, dy.zeros_of([rows, dy.dim(1)?])?.index_add(&first, dy, 0)?)
+        })
+    }
+}
+
+/// Zeros where and as this tensor is, in another shape.
+pub(super) trait Zeros {
+    fn zeros_of(&self, shape: [usize; 2]) -> candle_core::Result<Tensor>;
+}
+
+impl Zeros for Tensor {
+    fn zeros_of(&self, shape: [usize; 2]) -> candle_core::Result<Tensor> {
+        Tensor::zeros(&shape[..], self.dtype(), self.device())
+    }
+}
