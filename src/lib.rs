@@ -14,7 +14,7 @@
 //!    evaluates it, another records it for the backward pass, over the same kernels.
 //!
 //! # Modules
-//! Each imports only those above it; `device`, `train` and `models` do not import each other.
+//! Each imports only those above it; `models` and `device` or `train` do not import each other.
 //!
 //! | module | what it is for | depends on |
 //! |---|---|---|

@@ -10,17 +10,17 @@ use common::adapter::AdapterFile;
 use common::base::{TINY, Weights};
 use common::folder;
 use safetensors::tensor::Dtype;
+use taps::device::{self, DeviceRuntime};
 #[cfg(feature = "train")]
-use taps::device::DeviceTape;
-use taps::device::{Choice, DeviceRuntime};
+use taps::device::{DeviceBase, DeviceTape};
 use taps::format::Encoding;
 #[cfg(feature = "train")]
 use taps::kernels::cross_entropy;
 use taps::kernels::{Segments, Workspace};
 use taps::models::{InputSpec, Options};
-use taps::runtime::{Examples, Images, Tokens, evaluate};
+use taps::runtime::{Examples, Images, Processor, Tokens, evaluate};
 #[cfg(feature = "train")]
-use taps::train::Tape;
+use taps::train::{Budget, Config, Method, Norms, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on};
 use taps::{Base, Input, Model, Network, Runtime};
 
 /// Largest difference from the host, as a share of the largest value.
@@ -45,7 +45,8 @@ const NETWORKS: [&str; 14] = [
 
 fn device() -> Device {
     let name = std::env::var("TAPS_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
-    name.parse::<Choice>().and_then(Choice::open).unwrap_or_else(|error| panic!("TAPS_TEST_DEVICE: {error}"))
+    let processor = Processor::of_name(&name).unwrap_or_else(|| panic!("TAPS_TEST_DEVICE: no device {name}"));
+    device::open(processor).unwrap_or_else(|error| panic!("TAPS_TEST_DEVICE: {error}"))
 }
 
 fn open(folder: impl AsRef<std::path::Path>) -> Runtime<Model> {
@@ -249,11 +250,18 @@ fn fifty_tasks_are_one_base_and_their_own_layers_and_a_switch_copies_nothing() {
     }
 }
 
+/// Examples of three classes in turn.
 struct Several(Input, Vec<String>);
+
+impl Several {
+    fn new(input: Input) -> Self {
+        Self(input, ["a", "b", "c"].map(str::to_owned).to_vec())
+    }
+}
 
 impl Examples for Several {
     fn len(&self) -> usize {
-        6
+        self.0.len()
     }
 
     fn classes(&self) -> &[String] {
@@ -265,11 +273,51 @@ impl Examples for Several {
     }
 
     fn batch(&self, indices: &[usize]) -> Result<Input, taps::runtime::Error> {
-        let Input::Tokens(tokens) = &self.0 else { unreachable!() };
-        let of = |&index: &usize| tokens.ids[tokens.segments.range(index)].to_vec();
-        let texts: Vec<Vec<u32>> = indices.iter().map(of).collect();
-        let segments = Segments::from_lengths(texts.iter().map(Vec::len));
-        Ok(Input::Tokens(Tokens { ids: texts.concat(), segments }))
+        Ok(match &self.0 {
+            Input::Tokens(tokens) => {
+                let of = |&index: &usize| tokens.ids[tokens.segments.range(index)].to_vec();
+                let texts: Vec<Vec<u32>> = indices.iter().map(of).collect();
+                let segments = Segments::from_lengths(texts.iter().map(Vec::len));
+                Input::Tokens(Tokens { ids: texts.concat(), segments })
+            }
+            Input::Images(images) => {
+                let each = images.pixels.len() / images.batch;
+                let of = |&index: &usize| images.pixels[index * each..][..each].to_vec();
+                let pixels = indices.iter().flat_map(of).collect();
+                Input::Images(Images { pixels, batch: indices.len(), ..*images })
+            }
+        })
+    }
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_fine_tune_comes_to_what_it_comes_to_on_the_host() {
+    let lengths: Vec<usize> = (0..48).map(|number| 2 + number % 7).collect();
+    let small = Config { epochs: 3, head_epochs: 2, validation: 0.25, batch: 8, threads: 1, ..Config::default() };
+    let settings = [
+        ("bert", Config { budget: Budget::layers(3), ..small.clone() }),
+        ("bert", Config { select: Select::Scores, micro_batch: Some(3), budget: Budget::layers(2), ..small.clone() }),
+        ("vit", Config { method: Method::Full, ..small.clone() }),
+        ("resnet_cifar", Config { norms: Norms::Statistics, budget: Budget::layers(2), ..small.clone() }),
+        ("mobilenet_v2", Config { method: Method::Patch(Patch::Depthwise), ..small.clone() }),
+    ];
+    for (name, config) in settings {
+        let host = open(folder(name));
+        let (base, network) = (host.base(), host.network());
+        let examples = Several::new(input(network, &lengths));
+        let there = Arc::new(DeviceBase::upload(base, network.layout(), &device()).unwrap());
+        let expected = fine_tune(base, network, &examples, &config, &mut Quiet).unwrap();
+        let found = fine_tune_on(&there, base, network, &examples, &config, &mut Quiet).unwrap();
+        assert!(there.uploaded() > 2 * there.bytes(), "{name}: it was computed there");
+        let layers = |tuned: &Tuned| tuned.active_layers(network.layout());
+        assert_eq!(
+            (layers(&found), found.steps, found.epoch),
+            (layers(&expected), expected.steps, expected.epoch),
+            "{name}"
+        );
+        let (found, expected) = (found.validation.loss, expected.validation.loss);
+        assert!((found - expected).abs() < 5e-3 * expected, "{name}: a loss of {found}, and {expected} on the host");
     }
 }
 
@@ -279,8 +327,7 @@ fn scores_are_those_of_the_host() {
     let device = DeviceRuntime::new(open(folder.path()), &device()).unwrap();
     let bytes = adapter(device.host(), "task", 4);
     let (host, task) = (device.host().load_bytes(&bytes, "x").unwrap(), device.load_bytes(&bytes, "x").unwrap());
-    let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-    let examples = Several(input(device.host().network(), &[3, 1, 6, 2, 2, 4]), classes);
+    let examples = Several::new(input(device.host().network(), &[3, 1, 6, 2, 2, 4]));
     let indices: Vec<usize> = (0..6).collect();
     let expected = evaluate(device.host().network(), &*host, &examples, &indices, 4, &Workspace::new(1)).unwrap();
     let found = device.score(&task, &examples, &indices, 4).unwrap();

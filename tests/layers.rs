@@ -10,7 +10,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("kernels", &[]),
     ("runtime", &["format", "base", "kernels"]),
     ("device", &["format", "base", "kernels", "runtime"]),
-    ("train", &["format", "base", "kernels", "runtime"]),
+    ("train", &["format", "base", "kernels", "runtime", "device"]),
     ("models", &["format", "base", "kernels", "runtime"]),
     ("convert", &["format", "base", "kernels", "runtime", "train"]),
     ("data", &["kernels", "runtime"]),

@@ -7,11 +7,13 @@ use clap::{Args, ValueEnum};
 
 use super::Error;
 #[cfg(feature = "candle")]
-use crate::device::{Choice, DeviceRuntime, DeviceTask};
+use crate::device::{self, DeviceRuntime, DeviceTask};
 use crate::format::Digest;
 use crate::kernels::Workspace;
 use crate::models::Model;
-use crate::runtime::{Examples, Input, Labelled, Prediction, Runtime, Score, Task, Weights, evaluate};
+use crate::runtime::{Examples, Input, Labelled, Prediction, Processor, Runtime, Score, Task, Weights, evaluate};
+#[cfg(not(feature = "candle"))]
+use crate::train;
 
 /// What is computed on.
 #[derive(Args)]
@@ -33,6 +35,17 @@ enum DeviceArg {
     Auto,
 }
 
+impl DeviceArgs {
+    pub(super) fn processor(&self) -> Processor {
+        match self.device {
+            DeviceArg::Cpu => Processor::Cpu,
+            DeviceArg::Cuda => Processor::Cuda,
+            DeviceArg::Metal => Processor::Metal,
+            DeviceArg::Auto => Processor::Auto,
+        }
+    }
+}
+
 /// A base with the tasks that a command was given.
 pub(super) enum Engine<'m> {
     Host(Runtime<&'m Model>, Vec<Arc<Task>>),
@@ -48,13 +61,7 @@ impl<'m> Engine<'m> {
     pub(super) fn open(runtime: Runtime<&'m Model>, adapters: &[PathBuf], on: &DeviceArgs) -> Result<Self, Error> {
         #[cfg(feature = "candle")]
         {
-            let choice = match on.device {
-                DeviceArg::Cpu => Choice::Cpu,
-                DeviceArg::Cuda => Choice::Cuda,
-                DeviceArg::Metal => Choice::Metal,
-                DeviceArg::Auto => Choice::Auto,
-            };
-            let device = choice.open()?;
+            let device = device::open(on.processor())?;
             if !device.is_cpu() {
                 let runtime = DeviceRuntime::new(runtime, &device)?;
                 let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
@@ -65,13 +72,8 @@ impl<'m> Engine<'m> {
             }
         }
         #[cfg(not(feature = "candle"))]
-        if let Some(name) = match on.device {
-            DeviceArg::Cuda => Some("cuda"),
-            DeviceArg::Metal => Some("metal"),
-            DeviceArg::Cpu | DeviceArg::Auto => None,
-        } {
-            let message = "this program was built without it; build it with";
-            return Err(Error::Failed(format!("no device {name}: {message} `--features {name}`")));
+        if let processor @ (Processor::Cuda | Processor::Metal) = on.processor() {
+            return Err(train::Error::NotBuilt { name: processor.name() }.into());
         }
         let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::engine::DeviceArgs;
 use super::image_args::{AugmentArgs, CacheArgs};
 use super::planned::Planned;
 use super::progress::{Progress, stop_on_ctrl_c};
@@ -18,7 +19,7 @@ use super::{Error, Mode, inspect, pictures, recode};
 use crate::data::{Dataset, Options};
 use crate::format::Encoding;
 use crate::runtime::{Examples, Network, Score, write_atomically};
-use crate::train::{Checkpoint, Data, Replay, fine_tune};
+use crate::train::{Checkpoint, Config, Data, Replay, fine_tune};
 
 #[derive(ClapArgs)]
 #[command(
@@ -61,6 +62,8 @@ pub(super) struct Args {
     augment: AugmentArgs,
     #[command(flatten)]
     tune: TuneArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Write the run's settings, scores and losses beside the adapter: x.taps has x.run.json
     #[arg(long)]
     record: bool,
@@ -86,6 +89,7 @@ fn all_classes(session: &Session, sets: [&Path; 2], how: &Options<'_>) -> Result
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let storage = args.tune.storage()?;
     let config = args.tune.capped(args.tune.config(&args.base.base, mode.threads)?);
+    let config = Config { processor: args.device.processor(), ..config };
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {

@@ -11,9 +11,6 @@ pub enum Error {
     #[error("no device {name}: {reason}")]
     Absent { name: &'static str, reason: String },
 
-    #[error("{found}: no device; there are cpu, cuda, metal and auto")]
-    Unknown { found: String },
-
     #[error("the device failed: {0}")]
     Device(#[source] Box<candle_core::Error>),
 

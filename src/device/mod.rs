@@ -8,10 +8,10 @@
 //! code, run on another implementation of [`Ops`](crate::runtime::Ops). Arithmetic is in f32.
 
 mod base;
-mod choice;
 mod error;
 mod images;
 mod images_back;
+mod open;
 mod ops;
 mod runtime;
 mod sequences;
@@ -19,8 +19,8 @@ mod tape;
 mod task;
 
 pub use base::DeviceBase;
-pub use choice::Choice;
 pub use error::Error;
+pub use open::{fetch, open};
 pub use ops::DeviceEval;
 pub use runtime::DeviceRuntime;
 pub use tape::{DeviceGrad, DeviceMoments, DeviceTape};

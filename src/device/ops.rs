@@ -7,7 +7,7 @@ use candle_core::{D, Tensor};
 
 use super::images_back::activation_of;
 use super::sequences::Ragged;
-use super::{DeviceTask, Error};
+use super::{DeviceTask, Error, fetch};
 use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
 use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
 
@@ -38,10 +38,7 @@ impl<'a> DeviceEval<'a> {
     pub fn receive(&mut self, value: Value) -> Result<kernels::Tensor, Error> {
         match (self.failed.take(), value) {
             (Some(error), _) => Err(error.into()),
-            (None, Some(value)) => {
-                let (rows, cols) = value.dims2()?;
-                Ok(kernels::Tensor::from_vec(value.flatten_all()?.to_vec1()?, rows, cols))
-            }
+            (None, Some(value)) => fetch(&value),
             (None, None) => Ok(kernels::Tensor::from_vec(Vec::new(), 0, 0)),
         }
     }

@@ -28,14 +28,26 @@ impl DeviceTask {
     /// # Errors
     /// If the device refuses a tensor.
     pub fn upload(task: &Task, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
+        let (labels, digest) = (task.labels().to_vec(), task.digest());
+        Ok(Self { labels, digest, ..Self::of(task, layout, base)? })
+    }
+
+    /// Uploads what of any weights is not the base's, as of a task that is being trained.
+    ///
+    /// # Errors
+    /// If the device refuses a tensor.
+    pub fn of(weights: &impl Weights, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
         let mut slots: Box<[_]> = base.layers().into();
         let mut own_bytes = 0;
         let workspace = Workspace::new(1);
-        for id in task.own_layers() {
+        for (id, layer) in layout.layers() {
             for part in Part::ALL {
-                let Some(weight @ WeightRef::Merged(_)) = task.param(id, part) else { continue };
+                let weight = match weights.param(id, part) {
+                    Some(WeightRef::Base(_)) | None => continue,
+                    Some(weight) => weight,
+                };
                 let values = weight.floats(&workspace);
-                let shape = layout.layer(id).param(part).map(|param| param.shape.clone()).unwrap_or_default();
+                let shape = layer.param(part).map(|param| param.shape.clone()).unwrap_or_default();
                 let rest: usize = shape.iter().skip(1).product();
                 // The first dimension of a head is the task's own.
                 let first = values.len() / rest.max(1);
@@ -46,8 +58,8 @@ impl DeviceTask {
                 slots[id.index()][part as usize] = Some(tensor);
             }
         }
-        let (name, labels) = (task.name().to_owned(), task.labels().to_vec());
-        Ok(Self { name, labels, digest: task.digest(), layout: layout.clone(), base: base.clone(), slots, own_bytes })
+        let (name, layout, base) = (weights.name().to_owned(), layout.clone(), base.clone());
+        Ok(Self { name, labels: Vec::new(), digest: None, layout, base, slots, own_bytes })
     }
 
     /// Name of the task, as its adapter states it.

@@ -53,7 +53,8 @@ impl<N: Network> Run<'_, N> {
             !observer.stop()
         };
         let recompute = self.sizes.recompute;
-        select::probe(self.network, bare, self.data.train, &order, &self.workspace, recompute, &mut progress)
+        let ready = self.place.ready(bare)?;
+        select::probe_at(&ready, self.network, self.data.train, &order, (&self.workspace, recompute), &mut progress)
     }
 
     /// Chooses the worthiest layers that `budget` can afford.

@@ -3,7 +3,7 @@
 use super::{Budget, Error, Optimizer, Ranking};
 use crate::format::Encoding;
 use crate::kernels::Precision;
-use crate::runtime::Layout;
+use crate::runtime::{Layout, Processor};
 
 /// What a task may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +175,8 @@ pub struct Config {
     pub patience: Option<usize>,
     /// Seed of every random choice.
     pub seed: u64,
+    /// What forward and backward passes are computed on. Memory is planned for the CPU.
+    pub processor: Processor,
     /// Threads; with one, equal settings give equal bytes.
     pub threads: usize,
 }
@@ -219,6 +221,7 @@ impl Default for Config {
             validation: 0.1,
             patience: None,
             seed: 0,
+            processor: Processor::Cpu,
             threads: rayon::current_num_threads(),
         }
     }

@@ -25,6 +25,13 @@ pub enum Error {
     #[error("a depthwise patch needs a network with depthwise convolutions, as MobileNetV2")]
     NoDepthwise,
 
+    #[error("no device {name}: this program was built without it; build it with `--features {name}`")]
+    NotBuilt { name: &'static str },
+
+    #[cfg(feature = "candle")]
+    #[error(transparent)]
+    Device(crate::device::Error),
+
     #[error("nothing to train: the method is head, and the base's head is kept")]
     NothingToTrain,
 

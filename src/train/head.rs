@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::batches::{balanced, batches};
 use super::config::Config;
 use super::optimizer::{State, Update};
+use super::place::Ready;
 use super::progress::{Event, Observer};
 use super::schedule::cosine;
 use super::{Error, Optimizer};
 use crate::kernels::{self, Precision, Tensor, Workspace};
-use crate::runtime::{Eval, Examples, Network, Score, Weights};
+use crate::runtime::{Examples, Network, Score, Weights};
 
 /// A linear head: weight `[classes, features]` and bias `[classes]`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -36,7 +37,7 @@ impl Features {
     /// go on.
     pub(super) fn compute(
         network: &impl Network,
-        weights: &impl Weights,
+        weights: &Ready<'_, impl Weights>,
         examples: &dyn Examples,
         indices: &[usize],
         batch: usize,
@@ -46,7 +47,7 @@ impl Features {
         let cols = network.layout().features();
         let mut values = workspace.tensor(indices.len(), cols);
         for (chunk, out) in indices.chunks(batch).zip(values.chunks_mut(batch * cols)) {
-            let features = network.features(&mut Eval::new(weights, workspace), &examples.batch(chunk)?)?;
+            let features = weights.features(network, &examples.batch(chunk)?, workspace)?;
             out.copy_from_slice(&features);
             if !progress() {
                 return Err(Error::Stopped);

@@ -28,6 +28,7 @@ mod knapsack;
 mod optimizer;
 mod own;
 mod pace;
+mod place;
 mod plan;
 mod progress;
 mod ranking;
@@ -65,4 +66,6 @@ pub use replay::Replay;
 pub use select::{Worth, probe};
 pub use tape::{Moments, Recorded, Tape};
 pub use trainer::fine_tune;
+#[cfg(feature = "candle")]
+pub use trainer::fine_tune_on;
 pub use tuned::Tuned;

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::trainer::Run;
 use super::tuning::Learned;
 use super::{Method, Select};
-use crate::runtime::{Eval, Network, evaluate};
+use crate::runtime::Network;
 
 /// Steps that are measured at most, and the share of a run's steps that they may be.
 const STEPS: usize = 3;
@@ -53,7 +53,7 @@ impl<N: Network> Run<'_, N> {
         for _ in 0..2 {
             let input = self.data.train.batch(few)?;
             let started = Instant::now();
-            self.network.features(&mut Eval::new(&bare, &self.workspace), &input)?;
+            self.place.ready(&bare)?.features(self.network, &input, &self.workspace)?;
             pass = started.elapsed();
         }
         let rows = |indices: &[usize]| indices.iter().map(|&index| self.data.train.rows(index)).sum::<usize>() as f64;
@@ -101,7 +101,7 @@ impl<N: Network> Run<'_, N> {
         let few = &self.validation[..self.validation.len().min(self.sizes.validation)];
         let held = self.data.validation.unwrap_or(self.data.train);
         let started = Instant::now();
-        evaluate(self.network, &course.adapted, held, few, self.sizes.validation, &self.workspace)?;
+        self.scored(&course.adapted, held, few)?;
         let share = self.validation.len() as f64 / few.len().max(1) as f64;
         Ok(Pace { step: Duration::from_secs_f64(step), validation: started.elapsed().mul_f64(share) })
     }

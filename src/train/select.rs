@@ -8,8 +8,8 @@ use super::adapted::Adapted;
 use super::backward::LayerGrad;
 use super::error::Error;
 use super::gate::Gate;
-use super::tape::Tape;
-use crate::kernels::{Workspace, cross_entropy};
+use super::place::{Ready, Way};
+use crate::kernels::{Tensor, Workspace, cross_entropy};
 use crate::runtime::{Examples, LayerId, Layout, Network};
 
 /// What a tapped layer was found worth.
@@ -38,20 +38,28 @@ pub fn probe(
     recompute: bool,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<Vec<Worth>, Error> {
+    probe_at(&Ready::Host(weights), network, examples, batches, (workspace, recompute), progress)
+}
+
+/// As [`probe`], where the weights are.
+pub(super) fn probe_at(
+    weights: &Ready<'_, Adapted>,
+    network: &impl Network,
+    examples: &dyn Examples,
+    batches: &[Vec<usize>],
+    (workspace, recompute): (&Workspace, bool),
+    progress: &mut dyn FnMut(f32) -> bool,
+) -> Result<Vec<Worth>, Error> {
     let layout = network.layout();
     let mut wanted = vec![false; layout.len()];
     layout.tapped().for_each(|id| wanted[id.index()] = true);
     let mut sums = vec![0.0; layout.len()];
     for batch in batches {
         let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
-        let (mut tape, input) = (Tape::new(weights, &wanted, workspace), examples.batch(batch)?);
-        if recompute {
-            tape = tape.with_recomputation();
-        }
-        let logits = network.logits(&mut tape, &input)?;
-        let (loss, gradient) = cross_entropy(workspace, logits.values(), &labels, 0.0);
+        let way = Way { wanted: &wanted, batch_statistics: false, recompute };
+        let loss = |logits: &Tensor| cross_entropy(workspace, logits, &labels, 0.0);
         let mut sink = |id: LayerId, gradient: LayerGrad| sums[id.index()] += gradient.squared_norm();
-        tape.backward_again(network, &input, &logits, gradient, &mut sink)?;
+        let (loss, _) = weights.learn(network, &examples.batch(batch)?, workspace, way, loss, &mut sink)?;
         if !progress(loss) {
             break;
         }

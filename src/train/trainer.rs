@@ -14,13 +14,14 @@ use super::data::Data;
 use super::error::Error;
 use super::head::{Features, Head, fit};
 use super::improved::Improved;
+use super::place::Place;
 use super::plan::{Plan, Planner, Sizes};
 use super::progress::{Event, Observer, Phase};
 use super::tuned::{Tuned, TunedLayer};
 use crate::base::Base;
 use crate::format::Summary;
 use crate::kernels::Workspace;
-use crate::runtime::{Examples, Network, Score, Weights, evaluate};
+use crate::runtime::{Examples, Input, Network, Score, Weights, score};
 
 /// Fine-tunes a task of `network` over `base` on labelled examples, of which a share is held out to validate
 /// with unless there are others for that. [`super::Checkpoint::fine_tune`] does the same and survives being killed.
@@ -36,6 +37,25 @@ pub fn fine_tune<'a>(
     observer: &mut dyn Observer,
 ) -> Result<Tuned, Error> {
     Run::checked(base, network, data.into(), config)?.all(&mut Keeper::none(), observer)
+}
+
+/// As [`fine_tune`], computed on a device to which the base has been uploaded, in place of what [`Config::processor`] says:
+/// tasks that run there and those that are trained share one base.
+///
+/// # Errors
+/// As [`fine_tune`], and if the device fails.
+#[cfg(feature = "candle")]
+pub fn fine_tune_on<'a>(
+    device: &std::sync::Arc<crate::device::DeviceBase>,
+    base: &Base,
+    network: &impl Network,
+    data: impl Into<Data<'a>>,
+    config: &Config,
+    observer: &mut dyn Observer,
+) -> Result<Tuned, Error> {
+    let config = &Config { processor: crate::runtime::Processor::Cpu, ..config.clone() };
+    let run = Run::checked(base, network, data.into(), config)?;
+    Run { place: Place::on(device, network), ..run }.all(&mut Keeper::none(), observer)
 }
 
 pub(super) struct Run<'a, N> {
@@ -55,6 +75,7 @@ pub(super) struct Run<'a, N> {
     pub(super) planner: Option<Planner<'a, N>>,
     /// Examples that are computed at once.
     pub(super) sizes: Sizes,
+    pub(super) place: Place,
     /// The most bytes that pool and task have had in a phase that has ended.
     memory: usize,
 }
@@ -72,7 +93,7 @@ impl<'a, N: Network> Run<'a, N> {
     pub(super) fn checked(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Result<Self, Error> {
         config.check()?;
         data.check(config, network.layout())?;
-        Ok(Self::new(base, network, data, config))
+        Ok(Self { place: Place::open(base, network, config)?, ..Self::new(base, network, data, config) })
     }
 
     /// A run that has done nothing but divide the examples.
@@ -99,6 +120,7 @@ impl<'a, N: Network> Run<'a, N> {
             began,
             planner,
             sizes,
+            place: Place::Host,
             memory,
         }
     }
@@ -238,6 +260,7 @@ impl<N: Network> Run<'_, N> {
             self.train.len().div_ceil(self.sizes.features) + self.validation.len().div_ceil(self.sizes.features);
         observer.event(&Event::Begin { phase: Phase::Head, steps: forward + config.head_epochs + config.warm_epochs });
         let bare = Adapted::new(self.base, self.network.layout());
+        let bare = self.place.ready(&bare)?;
         let mut features = |examples: &dyn Examples, indices: &[usize]| {
             let mut progress = || {
                 observer.event(&Event::Step { loss: f32::NAN });
@@ -269,7 +292,19 @@ impl<N: Network> Run<'_, N> {
     /// How well what is being trained does on the validation examples.
     pub(super) fn validate(&self, weights: &impl Weights) -> Result<Score, Error> {
         let held = self.data.validation.unwrap_or(self.data.train);
-        Ok(evaluate(self.network, weights, held, &self.validation, self.sizes.validation, &self.workspace)?)
+        self.scored(weights, held, &self.validation)
+    }
+
+    /// How well weights do on the examples `indices`.
+    pub(super) fn scored(
+        &self,
+        weights: &impl Weights,
+        examples: &dyn Examples,
+        indices: &[usize],
+    ) -> Result<Score, Error> {
+        let ready = self.place.ready(weights)?;
+        let logits = |input: &Input| ready.logits(self.network, input, &self.workspace);
+        score(examples, indices, self.sizes.validation, &self.workspace, logits)
     }
 
     pub(super) fn with_head(&self, head: Option<&Head>) -> Adapted {

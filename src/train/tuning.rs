@@ -11,13 +11,15 @@ use super::course::{Best, Course, Pass, Stage};
 use super::error::Error;
 use super::head::Head;
 use super::improved::Improved;
+use super::place::{Ready, Way};
 use super::progress::{Event, Observer, Phase};
 use super::schedule::cosine;
 use super::select;
-use super::tape::{Moments, Tape};
+use super::tape::Moments;
 use super::trainer::Run;
 use super::tuned::TunedLayer;
 use super::varied::Varied;
+use crate::kernels::Tensor;
 use crate::runtime::{LayerId, Network, Weights};
 
 /// Dropped steps in a row after which the learning rate is halved.
@@ -212,9 +214,10 @@ impl<N: Network> Run<'_, N> {
     pub(super) fn gradients(&self, weights: &impl Weights, wanted: &[bool], batch: &[usize]) -> Result<Learned, Error> {
         let mut all = Learned { loss: 0.0, gradients: Vec::new(), moments: Vec::new() };
         let seed = self.config.seed.wrapping_add(u64::from(self.counts.steps) << 32);
+        let ready = self.place.ready(weights)?;
         for (number, part) in batch.chunks(self.sizes.step).enumerate() {
             let share = part.len() as f32 / batch.len() as f32;
-            self.add_gradients(weights, wanted, part, share, seed.wrapping_add(number as u64), &mut all)?;
+            self.add_gradients(&ready, wanted, part, share, seed.wrapping_add(number as u64), &mut all)?;
             if !all.loss.is_finite() {
                 all.gradients.clear();
                 break;
@@ -226,7 +229,7 @@ impl<N: Network> Run<'_, N> {
     /// Adds what some examples of a batch teach, by the `share` of it that they are.
     fn add_gradients(
         &self,
-        weights: &impl Weights,
+        weights: &Ready<'_, impl Weights>,
         wanted: &[bool],
         part: &[usize],
         share: f32,
@@ -236,29 +239,26 @@ impl<N: Network> Run<'_, N> {
         let (config, examples) = (self.config, self.data.train);
         let labels: Vec<usize> = part.iter().map(|&index| examples.label(index)).collect();
         let part = Varied::new(examples.training_batch(part, seed)?, labels, config, seed);
-        let mut tape = Tape::new(weights, wanted, &self.workspace);
-        if config.resolved_norms(self.network.layout()) == Norms::Statistics {
-            tape = tape.with_batch_statistics();
-        }
-        if self.sizes.recompute {
-            tape = tape.with_recomputation();
-        }
-        let logits = self.network.logits(&mut tape, &part.input)?;
-        let (loss, mut gradient) = part.loss(&self.workspace, logits.values(), config.smoothing);
-        all.loss += share * loss;
-        all.moments.extend(tape.take_moments());
-        if !loss.is_finite() {
-            return Ok(());
-        }
-        if share < 1.0 {
-            gradient.iter_mut().for_each(|value| *value *= share);
-        }
+        let way = Way {
+            wanted,
+            batch_statistics: config.resolved_norms(self.network.layout()) == Norms::Statistics,
+            recompute: self.sizes.recompute,
+        };
+        let loss = |logits: &Tensor| {
+            let (loss, mut gradient) = part.loss(&self.workspace, logits, config.smoothing);
+            if share < 1.0 {
+                gradient.iter_mut().for_each(|value| *value *= share);
+            }
+            (loss, gradient)
+        };
         let sums = &mut all.gradients;
         let mut sink = |id: LayerId, gradient: LayerGrad| match sums.iter_mut().find(|(of, _)| *of == id) {
             Some((_, sum)) => sum.add(&gradient),
             None => sums.push((id, gradient)),
         };
-        tape.backward_again(self.network, &part.input, &logits, gradient, &mut sink)?;
+        let (loss, moments) = weights.learn(self.network, &part.input, &self.workspace, way, loss, &mut sink)?;
+        all.loss += share * loss;
+        all.moments.extend(moments);
         Ok(())
     }
 

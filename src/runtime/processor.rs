@@ -1,0 +1,43 @@
+//! What is computed on.
+
+use std::fmt;
+
+/// What is computed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Processor {
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// The first of NVIDIA's GPUs.
+    Cuda,
+    /// Apple's GPU.
+    Metal,
+    /// A GPU where there is one, and else the CPU.
+    Auto,
+}
+
+impl Processor {
+    /// All of them.
+    pub const ALL: [Processor; 4] = [Processor::Cpu, Processor::Cuda, Processor::Metal, Processor::Auto];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Processor::Cpu => "cpu",
+            Processor::Cuda => "cuda",
+            Processor::Metal => "metal",
+            Processor::Auto => "auto",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|processor| processor.name() == name)
+    }
+}
+
+impl fmt::Display for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

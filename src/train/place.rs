@@ -1,0 +1,184 @@
+//! Where a run computes: on the processor, or on a device to which the base has been uploaded. What is trained, its
+//! optimizer and everything that is decided stay on the host.
+
+#[cfg(feature = "candle")]
+use std::sync::Arc;
+
+use super::backward::LayerGrad;
+use super::tape::{Moments, Tape};
+use super::{Config, Error};
+use crate::base::Base;
+#[cfg(feature = "candle")]
+use crate::device::{self, DeviceBase, DeviceEval, DeviceTape, DeviceTask};
+use crate::kernels::{Tensor, Workspace};
+#[cfg(feature = "candle")]
+use crate::runtime::Layout;
+use crate::runtime::{Eval, Input, LayerId, Network, Processor, Weights};
+
+/// What a run computes on.
+#[derive(Clone)]
+pub(super) enum Place {
+    Host,
+    #[cfg(feature = "candle")]
+    Device(Arc<DeviceBase>, Arc<Layout>),
+}
+
+/// Weights where they are computed with.
+pub(super) enum Ready<'w, W> {
+    Host(&'w W),
+    #[cfg(feature = "candle")]
+    Device(DeviceTask),
+}
+
+/// How gradients are formed.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) wanted: &'a [bool],
+    pub(super) batch_statistics: bool,
+    /// On the processor alone.
+    pub(super) recompute: bool,
+}
+
+impl Place {
+    /// Opens what the settings name, and uploads the base to it.
+    pub(super) fn open(base: &Base, network: &impl Network, config: &Config) -> Result<Self, Error> {
+        match config.processor {
+            Processor::Cpu => Ok(Place::Host),
+            processor => there(base, network, processor),
+        }
+    }
+
+    /// A device to which the base of `network` has been uploaded.
+    #[cfg(feature = "candle")]
+    pub(super) fn on(base: &Arc<DeviceBase>, network: &impl Network) -> Self {
+        Place::Device(base.clone(), network.layout().clone())
+    }
+
+    /// Brings there what of `weights` is not the base's.
+    pub(super) fn ready<'w, W: Weights>(&self, weights: &'w W) -> Result<Ready<'w, W>, Error> {
+        match self {
+            Place::Host => Ok(Ready::Host(weights)),
+            #[cfg(feature = "candle")]
+            Place::Device(base, layout) => {
+                DeviceTask::of(weights, layout, base).map(Ready::Device).map_err(Error::Device)
+            }
+        }
+    }
+}
+
+#[cfg(feature = "candle")]
+fn there(base: &Base, network: &impl Network, processor: Processor) -> Result<Place, Error> {
+    let device = device::open(processor).map_err(Error::Device)?;
+    if device.is_cpu() {
+        return Ok(Place::Host);
+    }
+    let base = DeviceBase::upload(base, network.layout(), &device).map_err(Error::Device)?;
+    Ok(Place::on(&Arc::new(base), network))
+}
+
+#[cfg(not(feature = "candle"))]
+fn there(_: &Base, _: &impl Network, processor: Processor) -> Result<Place, Error> {
+    match processor {
+        Processor::Cuda | Processor::Metal => Err(Error::NotBuilt { name: processor.name() }),
+        Processor::Cpu | Processor::Auto => Ok(Place::Host),
+    }
+}
+
+impl<W: Weights> Ready<'_, W> {
+    /// What the head reads, by a pass of evaluation.
+    pub(super) fn features(
+        &self,
+        network: &impl Network,
+        input: &Input,
+        workspace: &Workspace,
+    ) -> Result<Tensor, Error> {
+        match self {
+            Ready::Host(weights) => Ok(network.features(&mut Eval::new(*weights, workspace), input)?),
+            #[cfg(feature = "candle")]
+            Ready::Device(task) => {
+                let mut ops = DeviceEval::new(task, workspace);
+                let features = network.features(&mut ops, input)?;
+                ops.receive(features).map_err(Error::Device)
+            }
+        }
+    }
+
+    /// Class scores by a pass of evaluation.
+    pub(super) fn logits(&self, network: &impl Network, input: &Input, workspace: &Workspace) -> Result<Tensor, Error> {
+        match self {
+            Ready::Host(weights) => Ok(network.logits(&mut Eval::new(*weights, workspace), input)?),
+            #[cfg(feature = "candle")]
+            Ready::Device(task) => {
+                let mut ops = DeviceEval::new(task, workspace);
+                let logits = network.logits(&mut ops, input)?;
+                ops.receive(logits).map_err(Error::Device)
+            }
+        }
+    }
+
+    /// A pass there and, where the loss that `loss` gives is a number, back by its gradient. Returns the loss and what
+    /// batch normalizations saw; `sink` gets the gradients of each wanted layer, once for each use of it.
+    pub(super) fn learn(
+        &self,
+        network: &impl Network,
+        input: &Input,
+        workspace: &Workspace,
+        way: Way<'_>,
+        loss: impl FnOnce(&Tensor) -> (f32, Tensor),
+        sink: &mut dyn FnMut(LayerId, LayerGrad),
+    ) -> Result<(f32, Vec<(Moments, usize)>), Error> {
+        match self {
+            Ready::Host(weights) => {
+                let mut tape = Tape::new(*weights, way.wanted, workspace);
+                if way.batch_statistics {
+                    tape = tape.with_batch_statistics();
+                }
+                if way.recompute {
+                    tape = tape.with_recomputation();
+                }
+                let logits = network.logits(&mut tape, input)?;
+                let (loss, gradient) = loss(logits.values());
+                let moments = tape.take_moments();
+                if loss.is_finite() {
+                    tape.backward_again(network, input, &logits, gradient, sink)?;
+                }
+                Ok((loss, moments))
+            }
+            #[cfg(feature = "candle")]
+            Ready::Device(task) => learn_there(network, input, workspace, way, task, loss, sink),
+        }
+    }
+}
+
+#[cfg(feature = "candle")]
+fn learn_there(
+    network: &impl Network,
+    input: &Input,
+    workspace: &Workspace,
+    way: Way<'_>,
+    task: &DeviceTask,
+    loss: impl FnOnce(&Tensor) -> (f32, Tensor),
+    sink: &mut dyn FnMut(LayerId, LayerGrad),
+) -> Result<(f32, Vec<(Moments, usize)>), Error> {
+    let mut tape = DeviceTape::new(task, way.wanted, workspace);
+    if way.batch_statistics {
+        tape = tape.with_batch_statistics();
+    }
+    let output = network.logits(&mut tape, input)?;
+    let (loss, gradient) = loss(&tape.receive(&output).map_err(Error::Device)?);
+    let row = |tensor: &candle_core::Tensor| device::fetch(tensor).map_err(Error::Device);
+    let moments = tape.take_moments().into_iter().map(|seen| {
+        let (mean, variance) = (row(&seen.mean)?, row(&seen.variance)?);
+        Ok::<_, Error>((Moments { layer: seen.layer, mean, variance }, seen.rows))
+    });
+    let moments = moments.collect::<Result<_, _>>()?;
+    if loss.is_finite() {
+        let mut all = Vec::new();
+        tape.backward(&output, &gradient, &mut |layer, gradient| all.push((layer, gradient))).map_err(Error::Device)?;
+        for (layer, gradient) in all {
+            let (weight, bias) = (row(&gradient.weight)?, gradient.bias.as_ref().map(row).transpose()?);
+            sink(layer, LayerGrad { weight, bias });
+        }
+    }
+    Ok((loss, moments))
+}
