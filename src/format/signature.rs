@@ -171,6 +171,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes too long")]
     fn no_altered_file_is_trusted() {
         let file = signed(&file(), 1);
         for at in 0..file.len() {

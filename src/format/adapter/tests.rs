@@ -116,6 +116,7 @@ fn refuses_a_bad_summary() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes too long")]
 fn refuses_more_than_the_limits() {
     let empty = manifest(&[]);
     let head = bytes_of(&empty.head);

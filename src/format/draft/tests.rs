@@ -67,6 +67,7 @@ fn refuses_values_that_cannot_be_held() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes too long")]
 fn refuses_more_than_the_limits() {
     let labels = vec!["x"; MAX_LABELS + 1];
     assert_eq!(refusal(&draft(&labels, &[])), Error::TooManyLabels { found: MAX_LABELS + 1 });

@@ -81,6 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes too long")]
     fn every_finite_half_survives() {
         let finite: Vec<u16> = (0..=u16::MAX).filter(|&b| f16::from_bits(b).is_finite()).collect();
         let payload: Vec<u8> = finite.iter().flat_map(|bits| bits.to_le_bytes()).collect();
