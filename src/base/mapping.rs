@@ -99,3 +99,49 @@ impl Mapping {
         self.pages.as_deref().unwrap_or(&[])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Base;
+
+    /// A safetensors file of one f32 tensor.
+    fn file(values: &[f32]) -> Vec<u8> {
+        let header =
+            format!(r#"{{"w":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{}]}}}}"#, values.len(), 4 * values.len());
+        let header = format!("{header:<0$}", header.len().next_multiple_of(8));
+        let data = values.iter().flat_map(|value| value.to_le_bytes());
+        (header.len() as u64).to_le_bytes().into_iter().chain(header.into_bytes()).chain(data).collect()
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "maps no files and protects no pages")]
+    fn views_are_of_pages_that_outlive_their_file() {
+        let values = [1.5, f32::MIN_POSITIVE, -0.0, 3e38];
+        let bytes = file(&values);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, &bytes).unwrap();
+        let bases = [Base::open(&path), Base::open_in_memory(&path), Base::from_bytes(&path, &bytes, None)];
+        drop((bytes, folder));
+        for base in bases.map(Result::unwrap) {
+            let shared = base.clone();
+            drop(base);
+            let view = shared.tensor(shared.find("w").unwrap());
+            assert_eq!(view.as_f32().unwrap(), values);
+            assert_eq!(view.slice(1, 2).to_vec(), values[1..3]);
+            assert!(shared.files().all(|file| file.as_ptr().align_offset(16) == 0));
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_no_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty");
+        std::fs::write(&path, "").unwrap();
+        for mapping in [Mapping::open(&path), Mapping::read(&path), Mapping::copy(&path, &[])] {
+            let mapping = mapping.unwrap();
+            assert!(mapping.bytes().is_empty() && mapping.is_unchanged());
+        }
+    }
+}
