@@ -225,13 +225,15 @@ fn fifty_tasks_are_one_base_and_their_own_layers_and_a_switch_copies_nothing() {
     let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
     let device = DeviceRuntime::new(open(folder.path()), &device()).unwrap();
     let base = device.base().bytes();
-    assert_eq!(device.base().uploaded(), base, "each tensor of the base once");
+    // Apple's GPUs read the mapping itself.
+    let uploaded = if device.base().device().is_metal() { 0 } else { base };
+    assert_eq!(device.base().uploaded(), uploaded, "each tensor of the base once");
     assert_eq!(base, device.host().base().bytes());
     let tasks: Vec<_> = (0..50)
         .map(|seed| device.load_bytes(&adapter(device.host(), &format!("task {seed}"), seed), "memory").unwrap())
         .collect();
     let own: usize = tasks.iter().map(|task| task.own_bytes()).sum();
-    assert_eq!(device.base().uploaded(), base + own);
+    assert_eq!(device.base().uploaded(), uploaded + own);
     let before = device.base().uploaded();
     for task in tasks.iter().chain([device.base_task()]) {
         device.switch(task);

@@ -14,17 +14,30 @@ pub struct DeviceBase {
     /// For each layer of the network its tensors, where the base has them.
     layers: Vec<[Option<Tensor>; Part::ALL.len()]>,
     bytes: usize,
+    #[cfg(feature = "metal")]
+    shared: Option<super::metal::Shared>,
     /// Bytes that have gone to the device, the base's and those of tasks and inputs.
     uploaded: AtomicUsize,
 }
 
 impl DeviceBase {
-    /// Uploads what the layers of `layout` use, straight from the mapping.
+    /// Uploads what the layers of `layout` use, straight from the mapping, or makes the mapping the device's own where they
+    /// share memory.
     ///
     /// # Errors
     /// If the device refuses a tensor, as when its memory is full.
     pub fn upload(base: &Base, layout: &Layout, device: &Device) -> Result<Self, Error> {
-        let mut this = Self { device: device.clone(), layers: Vec::new(), bytes: 0, uploaded: AtomicUsize::new(0) };
+        let mut this = Self {
+            device: device.clone(),
+            layers: Vec::new(),
+            bytes: 0,
+            #[cfg(feature = "metal")]
+            shared: match device {
+                Device::Metal(device) => super::metal::Shared::new(base, device),
+                _ => None,
+            },
+            uploaded: AtomicUsize::new(0),
+        };
         for (_, layer) in layout.layers() {
             let mut tensors = [const { None }; Part::ALL.len()];
             for (slot, part) in tensors.iter_mut().zip(Part::ALL) {
@@ -40,6 +53,10 @@ impl DeviceBase {
     fn tensor(&self, base: &Base, param: &Param) -> Result<Option<Tensor>, Error> {
         let Some(id) = param.tensor else { return Ok(None) };
         let view = base.tensor(id);
+        #[cfg(feature = "metal")]
+        if let Some(tensor) = self.shared.as_ref().map(|shared| shared.tensor(&view)).transpose()?.flatten() {
+            return Ok(Some(tensor.to_dtype(DType::F32)?));
+        }
         let dtype = match view.dtype {
             Dtype::F16 => DType::F16,
             Dtype::Bf16 => DType::BF16,

@@ -1,6 +1,7 @@
 //! Tasks on a GPU, by candle: the base uploaded once, and for each task the layers of its own.
 //!
-//! - The base goes to the device once, straight from the mapping, and all tasks share it there.
+//! - The base goes to the device once, straight from the mapping, and all tasks share it there; where memory is shared, as
+//!   with Metal, the mapping itself is what the device reads.
 //! - A task holds its own layers on the device, and handles of the base's tensors for the rest.
 //! - A switch swaps one pointer and touches no memory of the device.
 //!
@@ -11,6 +12,8 @@ mod base;
 mod error;
 mod images;
 mod images_back;
+#[cfg(feature = "metal")]
+mod metal;
 mod open;
 mod ops;
 mod runtime;
