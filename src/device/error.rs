@@ -15,11 +15,17 @@ pub enum Error {
     Device(#[source] Box<candle_core::Error>),
 
     #[error(transparent)]
-    Runtime(#[from] crate::runtime::Error),
+    Runtime(Box<crate::runtime::Error>),
 }
 
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         Self::Device(Box::new(error))
+    }
+}
+
+impl From<crate::runtime::Error> for Error {
+    fn from(error: crate::runtime::Error) -> Self {
+        Self::Runtime(Box::new(error))
     }
 }

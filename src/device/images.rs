@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::DeviceEval;
-use crate::kernels::{Grid, Window};
+use crate::kernels::{Activation, Grid, Window};
 
 impl DeviceEval<'_> {
     /// A convolution by a weight `[outputs, inputs, height, width]`.
@@ -152,6 +152,15 @@ impl DeviceEval<'_> {
 pub(super) fn offsets(window: Window) -> impl Iterator<Item = [usize; 2]> {
     let [lines, columns] = window.size;
     (0..lines).flat_map(move |line| (0..columns).map(move |column| [line, column]))
+}
+
+/// An activation of all values.
+pub(super) fn activation_of(activation: Activation, y: Tensor) -> candle_core::Result<Tensor> {
+    match activation {
+        Activation::None => Ok(y),
+        Activation::Relu => y.relu(),
+        Activation::Relu6 => y.clamp(0f32, 6f32),
+    }
 }
 
 /// With `before` and `after` entries of `value` around those of a dimension.

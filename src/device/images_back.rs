@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::DeviceEval;
-use super::images::offsets;
+use super::images::{activation_of, offsets};
 use super::ops::present;
 use super::tape::{DeviceMoments, DeviceTape, Traced};
 use crate::kernels::{Activation, Grid, Window};
@@ -153,14 +153,6 @@ impl DeviceTape<'_> {
             let dy = dy.narrow(1, before, channels)?.contiguous()?;
             back.flow(node, DeviceEval::put_back(&dy, grid, Window::square(1, stride, 0), [0, 0])?)
         })
-    }
-}
-
-pub(super) fn activation_of(activation: Activation, y: Tensor) -> candle_core::Result<Tensor> {
-    match activation {
-        Activation::None => Ok(y),
-        Activation::Relu => y.relu(),
-        Activation::Relu6 => y.clamp(0f32, 6f32),
     }
 }
 

@@ -18,6 +18,7 @@ mod open;
 mod ops;
 mod runtime;
 mod sequences;
+mod sequences_back;
 mod tape;
 mod task;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 
-use super::images_back::activation_of;
+use super::images::activation_of;
 use super::sequences::Ragged;
 use super::{DeviceTask, Error, fetch};
 use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};

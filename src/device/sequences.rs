@@ -3,10 +3,8 @@
 use candle_core::{D, Tensor};
 
 use super::DeviceEval;
-use super::ops::{Value, present};
-use super::tape::{DeviceTape, Traced};
+use super::ops::Value;
 use crate::kernels::{Heads, Segments};
-use crate::runtime::Ops;
 
 /// Sequences of several lengths as ones of the longest: which rows go where, and back.
 #[derive(Clone)]
@@ -135,29 +133,5 @@ impl DeviceEval<'_> {
             shares[number * rows..][range].fill(share);
         }
         self.run(|this| this.task.base().send(&shares, &[segments.len(), rows]))
-    }
-}
-
-impl DeviceTape<'_> {
-    pub(super) fn record_attention(&mut self, inputs: [Traced; 3], heads: Heads, segments: &Segments) -> Traced {
-        let nodes = inputs.each_ref().map(|input| input.node);
-        let [q, k, v] = inputs.map(|input| input.value);
-        let value = self.eval.attention(q.clone(), k.clone(), v.clone(), heads, segments);
-        let flows = nodes.iter().any(Option::is_some);
-        // The result is there, and with it what it was divided by.
-        let shape = value.as_ref().and_then(|value| value.dims2().ok()).unwrap_or_default();
-        let by_head = self.eval.by_head(shape.into(), heads, segments);
-        self.record(value, flows, move |dy, back| {
-            let by_head = by_head?;
-            let [q, k, v] = [by_head.split(&present(q)?)?, by_head.split(&present(k)?)?, by_head.split(&present(v)?)?];
-            let (weights, dy) = (by_head.weights(&q, &k)?, by_head.split(dy)?);
-            let dweights = dy.matmul(&v.t()?)?;
-            let along = (&dweights * &weights)?.sum_keepdim(D::Minus1)?;
-            let dscores = ((dweights.broadcast_sub(&along)? * &weights)? * by_head.scale())?;
-            let [to_q, to_k, to_v] = nodes;
-            back.flow(to_q, by_head.join(&dscores.matmul(&k)?)?)?;
-            back.flow(to_k, by_head.join(&dscores.t()?.matmul(&q)?)?)?;
-            back.flow(to_v, by_head.join(&weights.t()?.matmul(&dy)?)?)
-        })
     }
 }

@@ -18,6 +18,17 @@ pub struct DeviceGrad {
     pub bias: Option<Tensor>,
 }
 
+impl DeviceGrad {
+    /// Sum of the squares of all its values.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn squared_norm(&self) -> Result<f32, Error> {
+        let norm = |tensor: &Tensor| tensor.sqr()?.sum_all()?.to_scalar::<f32>();
+        Ok(norm(&self.weight)? + self.bias.as_ref().map_or(Ok(0.0), norm)?)
+    }
+}
+
 /// Mean and variance of the channels that a batch normalization saw.
 pub struct DeviceMoments {
     /// The normalization.

@@ -14,7 +14,7 @@ pub enum Error {
     Io { path: PathBuf, source: std::io::Error },
 
     #[error(transparent)]
-    Base(#[from] base::Error),
+    Base(Box<base::Error>),
 
     #[error("{origin}: not a usable adapter: {source}")]
     Format { origin: String, source: format::Error },
@@ -59,4 +59,10 @@ pub enum Error {
 
     #[error("{}: tensor {tensor}: dtype {dtype}, and weights are F32, F16 or BF16", base.display())]
     TensorDtype { base: PathBuf, tensor: String, dtype: Dtype },
+}
+
+impl From<base::Error> for Error {
+    fn from(error: base::Error) -> Self {
+        Self::Base(Box::new(error))
+    }
 }

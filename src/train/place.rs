@@ -9,7 +9,7 @@ use super::tape::{Moments, Tape};
 use super::{Config, Error};
 use crate::base::Base;
 #[cfg(feature = "candle")]
-use crate::device::{self, DeviceBase, DeviceEval, DeviceTape, DeviceTask};
+use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceTape, DeviceTask};
 use crate::kernels::{Tensor, Workspace};
 #[cfg(feature = "candle")]
 use crate::runtime::Layout;
@@ -145,11 +145,42 @@ impl<W: Weights> Ready<'_, W> {
                 Ok((loss, moments))
             }
             #[cfg(feature = "candle")]
-            Ready::Device(task) => learn_there(network, input, workspace, way, task, loss, sink),
+            Ready::Device(task) => learn_there(network, input, workspace, way, task, loss, &mut |layer, gradient| {
+                let bias = gradient.bias.as_ref().map(device::fetch).transpose()?;
+                sink(layer, LayerGrad { weight: device::fetch(&gradient.weight)?, bias });
+                Ok(())
+            }),
+        }
+    }
+
+    /// As [`Ready::learn`], of whose gradients no more than the squared norm of each is wanted. Returns the loss.
+    pub(super) fn norms(
+        &self,
+        network: &impl Network,
+        input: &Input,
+        workspace: &Workspace,
+        way: Way<'_>,
+        loss: impl FnOnce(&Tensor) -> (f32, Tensor),
+        sink: &mut dyn FnMut(LayerId, f32),
+    ) -> Result<f32, Error> {
+        match self {
+            Ready::Host(_) => {
+                let mut norm = |layer, gradient: LayerGrad| sink(layer, gradient.squared_norm());
+                Ok(self.learn(network, input, workspace, way, loss, &mut norm)?.0)
+            }
+            #[cfg(feature = "candle")]
+            Ready::Device(task) => {
+                let mut norm = |layer, gradient: &DeviceGrad| {
+                    sink(layer, gradient.squared_norm()?);
+                    Ok(())
+                };
+                Ok(learn_there(network, input, workspace, way, task, loss, &mut norm)?.0)
+            }
         }
     }
 }
 
+/// A pass there and back on a device; `each` gets the gradients of layers where they are.
 #[cfg(feature = "candle")]
 fn learn_there(
     network: &impl Network,
@@ -158,7 +189,7 @@ fn learn_there(
     way: Way<'_>,
     task: &DeviceTask,
     loss: impl FnOnce(&Tensor) -> (f32, Tensor),
-    sink: &mut dyn FnMut(LayerId, LayerGrad),
+    each: &mut dyn FnMut(LayerId, &DeviceGrad) -> Result<(), device::Error>,
 ) -> Result<(f32, Vec<(Moments, usize)>), Error> {
     let mut tape = DeviceTape::new(task, way.wanted, workspace);
     if way.batch_statistics {
@@ -166,19 +197,19 @@ fn learn_there(
     }
     let output = network.logits(&mut tape, input)?;
     let (loss, gradient) = loss(&tape.receive(&output).map_err(Error::Device)?);
-    let row = |tensor: &candle_core::Tensor| device::fetch(tensor).map_err(Error::Device);
     let moments = tape.take_moments().into_iter().map(|seen| {
-        let (mean, variance) = (row(&seen.mean)?, row(&seen.variance)?);
-        Ok::<_, Error>((Moments { layer: seen.layer, mean, variance }, seen.rows))
+        let (mean, variance) = (device::fetch(&seen.mean)?, device::fetch(&seen.variance)?);
+        Ok((Moments { layer: seen.layer, mean, variance }, seen.rows))
     });
-    let moments = moments.collect::<Result<_, _>>()?;
+    let moments = moments.collect::<Result<_, _>>().map_err(Error::Device)?;
     if loss.is_finite() {
-        let mut all = Vec::new();
-        tape.backward(&output, &gradient, &mut |layer, gradient| all.push((layer, gradient))).map_err(Error::Device)?;
-        for (layer, gradient) in all {
-            let (weight, bias) = (row(&gradient.weight)?, gradient.bias.as_ref().map(row).transpose()?);
-            sink(layer, LayerGrad { weight, bias });
-        }
+        let mut failed = Ok(());
+        let mut sink = |layer, gradient| {
+            if failed.is_ok() {
+                failed = each(layer, &gradient);
+            }
+        };
+        tape.backward(&output, &gradient, &mut sink).and(failed).map_err(Error::Device)?;
     }
     Ok((loss, moments))
 }

@@ -5,7 +5,6 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::Adapted;
-use super::backward::LayerGrad;
 use super::error::Error;
 use super::gate::Gate;
 use super::place::{Ready, Way};
@@ -58,8 +57,8 @@ pub(super) fn probe_at(
         let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
         let way = Way { wanted: &wanted, batch_statistics: false, recompute };
         let loss = |logits: &Tensor| cross_entropy(workspace, logits, &labels, 0.0);
-        let mut sink = |id: LayerId, gradient: LayerGrad| sums[id.index()] += gradient.squared_norm();
-        let (loss, _) = weights.learn(network, &examples.batch(batch)?, workspace, way, loss, &mut sink)?;
+        let mut sink = |id: LayerId, norm: f32| sums[id.index()] += norm;
+        let loss = weights.norms(network, &examples.batch(batch)?, workspace, way, loss, &mut sink)?;
         if !progress(loss) {
             break;
         }
