@@ -10,15 +10,15 @@ use common::adapter::AdapterFile;
 use common::base::{TINY, Weights};
 use common::folder;
 use safetensors::tensor::Dtype;
-use taps::device::{self, DeviceRuntime};
 #[cfg(feature = "train")]
-use taps::device::{DeviceBase, DeviceTape};
+use taps::device::DeviceTape;
+use taps::device::{self, DeviceBase, DeviceRuntime};
 use taps::format::Encoding;
 #[cfg(feature = "train")]
 use taps::kernels::cross_entropy;
 use taps::kernels::{Segments, Workspace};
 use taps::models::{InputSpec, Options};
-use taps::runtime::{Examples, Images, Processor, Tokens, evaluate};
+use taps::runtime::{Arithmetic, Examples, Images, Processor, Tokens, evaluate};
 #[cfg(feature = "train")]
 use taps::train::{Budget, Config, Method, Norms, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on};
 use taps::{Base, Input, Model, Network, Runtime};
@@ -192,6 +192,26 @@ fn gradients_are_those_of_the_host() {
 }
 
 #[test]
+fn sixteen_bits_give_about_the_same() {
+    for name in NETWORKS {
+        let host = open(folder(name));
+        let adapter = adapter(&host, "task", 1);
+        let input = input(host.network(), &[5, 1, 9, 7]);
+        let expected = host.predict_as(host.load_bytes(&adapter, name).unwrap(), &input).unwrap();
+        for (arithmetic, most) in [(Arithmetic::F16, 0.02), (Arithmetic::Bf16, 0.1)] {
+            let base = DeviceBase::upload_as(host.base(), host.network().layout(), &device(), arithmetic).unwrap();
+            let whole = DeviceBase::upload(host.base(), host.network().layout(), &device()).unwrap();
+            assert_eq!(2 * base.bytes(), whole.bytes(), "{name}: half the memory");
+            let runtime = DeviceRuntime::over(open(folder(name)), Arc::new(base)).unwrap();
+            let found = runtime.predict_as(runtime.load_bytes(&adapter, name).unwrap(), &input).unwrap();
+            let off = off(found.logits(), expected.logits());
+            println!("{name} in {}: off by {off}", arithmetic.name());
+            assert!(off > 1e-6 && off < most, "{name} in {}: off by {off}", arithmetic.name());
+        }
+    }
+}
+
+#[test]
 fn positions_are_interpolated() {
     let options = Options { image_size: Some([12, 20]), ..Options::default() };
     let open = || {
@@ -320,6 +340,13 @@ fn a_fine_tune_comes_to_what_it_comes_to_on_the_host() {
         );
         let (found, expected) = (found.validation.loss, expected.validation.loss);
         assert!((found - expected).abs() < 5e-3 * expected, "{name}: a loss of {found}, and {expected} on the host");
+        let half = DeviceBase::upload_as(base, network.layout(), &device(), Arithmetic::Bf16).unwrap();
+        let found =
+            fine_tune_on(&Arc::new(half), base, network, &examples, &config, &mut Quiet).unwrap().validation.loss;
+        assert!(
+            (found - expected).abs() < 0.1 * expected,
+            "{name}: a loss of {found} in bf16, and {expected} on the host"
+        );
     }
 }
 

@@ -7,11 +7,13 @@ use clap::{Args, ValueEnum};
 
 use super::Error;
 #[cfg(feature = "candle")]
-use crate::device::{self, DeviceRuntime, DeviceTask};
+use crate::device::{self, DeviceBase, DeviceRuntime, DeviceTask};
 use crate::format::Digest;
 use crate::kernels::Workspace;
 use crate::models::Model;
-use crate::runtime::{Examples, Input, Labelled, Prediction, Processor, Runtime, Score, Task, Weights, evaluate};
+use crate::runtime::{
+    Arithmetic, Examples, Input, Labelled, Prediction, Processor, Runtime, Score, Task, Weights, evaluate,
+};
 #[cfg(not(feature = "candle"))]
 use crate::train;
 
@@ -21,6 +23,19 @@ pub(super) struct DeviceArgs {
     /// What to compute on
     #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
     device: DeviceArg,
+    /// The numbers that a device computes in
+    #[arg(long, value_enum, default_value_t = ArithmeticArg::F32)]
+    arithmetic: ArithmeticArg,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ArithmeticArg {
+    /// As the processor does
+    F32,
+    /// 16 bits with the range of f32
+    Bf16,
+    /// 16 bits with a smaller range
+    F16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,6 +61,16 @@ impl DeviceArgs {
     }
 }
 
+impl DeviceArgs {
+    pub(super) fn arithmetic(&self) -> Arithmetic {
+        match self.arithmetic {
+            ArithmeticArg::F32 => Arithmetic::F32,
+            ArithmeticArg::Bf16 => Arithmetic::Bf16,
+            ArithmeticArg::F16 => Arithmetic::F16,
+        }
+    }
+}
+
 /// A base with the tasks that a command was given.
 pub(super) enum Engine<'m> {
     Host(Runtime<&'m Model>, Vec<Arc<Task>>),
@@ -63,7 +88,9 @@ impl<'m> Engine<'m> {
         {
             let device = device::open(on.processor())?;
             if !device.is_cpu() {
-                let runtime = DeviceRuntime::new(runtime, &device)?;
+                let layout = runtime.network().layout();
+                let base = DeviceBase::upload_as(runtime.base(), layout, &device, on.arithmetic())?;
+                let runtime = DeviceRuntime::over(runtime, Arc::new(base))?;
                 let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
                 if tasks.is_empty() {
                     tasks.push(runtime.base_task().clone());
@@ -74,6 +101,9 @@ impl<'m> Engine<'m> {
         #[cfg(not(feature = "candle"))]
         if let processor @ (Processor::Cuda | Processor::Metal) = on.processor() {
             return Err(train::Error::NotBuilt { name: processor.name() }.into());
+        }
+        if on.arithmetic() != Arithmetic::F32 {
+            return Err(Error::Usage("--arithmetic is for a --device; the processor computes in f32".to_owned()));
         }
         let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {

@@ -89,7 +89,8 @@ fn all_classes(session: &Session, sets: [&Path; 2], how: &Options<'_>) -> Result
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let storage = args.tune.storage()?;
     let config = args.tune.capped(args.tune.config(&args.base.base, mode.threads)?);
-    let config = Config { processor: args.device.processor(), ..config };
+    let (processor, arithmetic) = (args.device.processor(), args.device.arithmetic());
+    let config = Config { processor, arithmetic, ..config };
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {

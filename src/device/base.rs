@@ -6,11 +6,12 @@ use candle_core::{DType, Device, Tensor};
 
 use super::Error;
 use crate::base::{Base, Dtype};
-use crate::runtime::{Layout, Param, Part};
+use crate::runtime::{Arithmetic, Layout, Param, Part};
 
 /// The tensors of a base that a network uses, in the memory of a device, uploaded once and shared by all tasks.
 pub struct DeviceBase {
     device: Device,
+    dtype: DType,
     /// For each layer of the network its tensors, where the base has them.
     layers: Vec<[Option<Tensor>; Part::ALL.len()]>,
     bytes: usize,
@@ -27,8 +28,22 @@ impl DeviceBase {
     /// # Errors
     /// If the device refuses a tensor, as when its memory is full.
     pub fn upload(base: &Base, layout: &Layout, device: &Device) -> Result<Self, Error> {
+        Self::upload_as(base, layout, device, Arithmetic::F32)
+    }
+
+    /// The same, computed with in other numbers: base, tasks and activations take half the memory in 16 bits. Norms and
+    /// softmax are computed in f32 all the same.
+    ///
+    /// # Errors
+    /// As [`DeviceBase::upload`].
+    pub fn upload_as(base: &Base, layout: &Layout, device: &Device, arithmetic: Arithmetic) -> Result<Self, Error> {
         let mut this = Self {
             device: device.clone(),
+            dtype: match arithmetic {
+                Arithmetic::F32 => DType::F32,
+                Arithmetic::Bf16 => DType::BF16,
+                Arithmetic::F16 => DType::F16,
+            },
             layers: Vec::new(),
             bytes: 0,
             #[cfg(feature = "metal")]
@@ -49,13 +64,13 @@ impl DeviceBase {
         Ok(this)
     }
 
-    /// A tensor of the base as f32; halves are widened on the device.
+    /// A tensor of the base in the numbers that are computed in, which it is brought to on the device.
     fn tensor(&self, base: &Base, param: &Param) -> Result<Option<Tensor>, Error> {
         let Some(id) = param.tensor else { return Ok(None) };
         let view = base.tensor(id);
         #[cfg(feature = "metal")]
         if let Some(tensor) = self.shared.as_ref().map(|shared| shared.tensor(&view)).transpose()?.flatten() {
-            return Ok(Some(tensor.to_dtype(DType::F32)?));
+            return Ok(Some(tensor.to_dtype(self.dtype)?));
         }
         let dtype = match view.dtype {
             Dtype::F16 => DType::F16,
@@ -64,11 +79,16 @@ impl DeviceBase {
         };
         self.uploaded.fetch_add(view.bytes.len(), Ordering::Relaxed);
         let tensor = Tensor::from_raw_buffer(view.bytes, dtype, view.shape, &self.device)?;
-        Ok(Some(tensor.to_dtype(DType::F32)?))
+        Ok(Some(tensor.to_dtype(self.dtype)?))
     }
 
-    /// Uploads values.
+    /// Uploads values, to compute with.
     pub(super) fn send(&self, values: &[f32], shape: &[usize]) -> candle_core::Result<Tensor> {
+        self.send_floats(values, shape)?.to_dtype(self.dtype)
+    }
+
+    /// Uploads values as f32.
+    pub(super) fn send_floats(&self, values: &[f32], shape: &[usize]) -> candle_core::Result<Tensor> {
         self.uploaded.fetch_add(size_of_val(values), Ordering::Relaxed);
         Tensor::from_slice(values, shape, &self.device)
     }

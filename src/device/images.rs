@@ -1,6 +1,6 @@
 //! Operations on images, whose activations are rows of pixels.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::DeviceEval;
 use crate::kernels::{Activation, Grid, Window};
@@ -17,6 +17,9 @@ impl DeviceEval<'_> {
         if window.is_pointwise() {
             return x.matmul(&weight.flatten_from(1)?.t()?);
         }
+        if x.dtype() == DType::BF16 && x.device().is_cpu() {
+            return Self::by_offsets(x, grid, weight, window);
+        }
         let (outputs, channels) = (weight.dim(0)?, x.dim(1)?);
         let images = x.reshape((grid.images, grid.height, grid.width, channels))?.permute((0, 3, 1, 2))?;
         let even = window.rows[0] == window.rows[1] && window.cols == window.rows;
@@ -30,6 +33,20 @@ impl DeviceEval<'_> {
         };
         let out = images.conv2d(weight, padding, window.stride, 1, 1)?;
         out.permute((0, 2, 3, 1))?.contiguous()?.reshape((window.output(grid).rows(), outputs))
+    }
+
+    /// A convolution as a sum of products, one for each offset within its window: for candle's CPU, which convolves no bf16.
+    fn by_offsets(x: &Tensor, grid: Grid, weight: &Tensor, window: Window) -> candle_core::Result<Tensor> {
+        let weight = weight.flatten_from(2)?;
+        let mut sum: Option<Tensor> = None;
+        for (number, pixels) in Self::under(x, grid, window, 0.0)?.enumerate() {
+            let product = pixels?.matmul(&weight.narrow(2, number, 1)?.squeeze(2)?.contiguous()?.t()?)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + product)?,
+                None => product,
+            });
+        }
+        sum.map_or_else(|| x.zeros_like(), Ok)
     }
 
     /// The convolution of each channel by itself, by a weight `[channels, 1, height, width]`.
@@ -168,7 +185,7 @@ fn padded(x: &Tensor, dim: usize, before: usize, after: usize, value: f32) -> ca
     let block = |count: usize| {
         let mut shape = x.dims().to_vec();
         shape[dim] = count;
-        (count > 0).then(|| Tensor::full(value, shape, x.device())).transpose()
+        (count > 0).then(|| Tensor::full(value, shape, x.device())?.to_dtype(x.dtype())).transpose()
     };
     let parts: Vec<Tensor> = [block(before)?, Some(x.clone()), block(after)?].into_iter().flatten().collect();
     match parts.len() {

@@ -1,6 +1,6 @@
 //! The way back through operations on images.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::DeviceEval;
 use super::images::{activation_of, offsets};
@@ -61,29 +61,30 @@ impl DeviceTape<'_> {
         residual: Option<&Traced>,
     ) -> Result<Traced, runtime::Error> {
         let (layer, eps, activation) = (norm.layer, f64::from(norm.eps), norm.activation);
-        let part = |part| self.eval.task.required(layer, part).cloned();
+        let part = |part| self.eval.task.required(layer, part).map(|part| part.to_dtype(DType::F32));
         let (scale, bias) = (part(Part::Weight)?, part(Part::Bias)?);
+        let running = (part(Part::Mean)?, part(Part::Variance)?);
+        let (scale, bias) = (self.eval.run(|_| scale), self.eval.run(|_| bias));
         let by_batch = self.batch_statistics;
         let (mean, variance) = match by_batch {
             true => {
                 let rows = x.value.as_ref().and_then(|x| x.dim(0).ok()).unwrap_or(0);
-                let mean = self.eval.run(|_| present(x.value.clone())?.mean(0));
-                let variance =
-                    self.eval.run(|_| present(x.value.clone())?.broadcast_sub(&present(mean.clone())?)?.sqr()?.mean(0));
+                let mean = self.eval.run(|_| wide(x)?.mean(0));
+                let variance = self.eval.run(|_| wide(x)?.broadcast_sub(&present(mean.clone())?)?.sqr()?.mean(0));
                 if let (Some(mean), Some(variance)) = (&mean, &variance) {
                     let (mean, variance) = (mean.clone(), variance.clone());
                     self.moments.push(DeviceMoments { layer, mean, variance, rows });
                 }
                 (mean, variance)
             }
-            false => (Some(part(Part::Mean)?), Some(part(Part::Variance)?)),
+            false => (self.eval.run(|_| running.0), self.eval.run(|_| running.1)),
         };
         let deviation = self.eval.run(|_| (present(variance)? + eps)?.sqrt());
-        let normal = self.eval.run(|_| {
-            present(x.value.clone())?.broadcast_sub(&present(mean)?)?.broadcast_div(&present(deviation.clone())?)
-        });
+        let normal =
+            self.eval.run(|_| wide(x)?.broadcast_sub(&present(mean)?)?.broadcast_div(&present(deviation.clone())?));
         let value = self.eval.run(|_| {
-            let mut y = present(normal.clone())?.broadcast_mul(&scale)?.broadcast_add(&bias)?;
+            let y = present(normal.clone())?.broadcast_mul(&present(scale.clone())?)?.broadcast_add(&present(bias)?)?;
+            let mut y = y.to_dtype(present(x.value.clone())?.dtype())?;
             if let Some(residual) = residual {
                 y = (y + present(residual.value.clone())?)?;
             }
@@ -94,20 +95,21 @@ impl DeviceTape<'_> {
         let result = value.clone();
         Ok(self.record(value, flows, move |dy, back| {
             let dy = passed(activation, dy, &present(result)?)?;
-            let normal = present(normal)?;
-            let along = (&dy * &normal)?;
+            let (wide, normal) = (dy.to_dtype(DType::F32)?, present(normal)?);
+            let along = (&wide * &normal)?;
             if wanted {
-                back.give(layer, along.sum(0)?, Some(dy.sum(0)?));
+                back.give(layer, along.sum(0)?, Some(wide.sum(0)?));
             }
             if node.is_some() {
                 let centred = match by_batch {
                     true => {
                         let along = normal.broadcast_mul(&along.mean(0)?)?;
-                        dy.broadcast_sub(&dy.mean(0)?)?.sub(&along)?
+                        wide.broadcast_sub(&wide.mean(0)?)?.sub(&along)?
                     }
-                    false => dy.clone(),
+                    false => wide,
                 };
-                back.flow(node, centred.broadcast_mul(&(scale / present(deviation)?)?)?)?;
+                let dx = centred.broadcast_mul(&(present(scale)? / present(deviation)?)?)?;
+                back.flow(node, dx.to_dtype(dy.dtype())?)?;
             }
             back.flow(to_residual, dy)
         }))
@@ -154,6 +156,11 @@ impl DeviceTape<'_> {
             back.flow(node, DeviceEval::put_back(&dy, grid, Window::square(1, stride, 0), [0, 0])?)
         })
     }
+}
+
+/// An activation in f32.
+fn wide(x: &Traced) -> candle_core::Result<Tensor> {
+    present(x.value.clone())?.to_dtype(DType::F32)
 }
 
 /// The part of a gradient that an activation with this result lets through.

@@ -6,7 +6,7 @@
 //! - A switch swaps one pointer and touches no memory of the device.
 //!
 //! Adapters are checked and merged on the host, as [`Runtime`](crate::runtime::Runtime) does it; networks are the same
-//! code, run on another implementation of [`Ops`](crate::runtime::Ops). Arithmetic is in f32.
+//! code, run on another implementation of [`Ops`](crate::runtime::Ops).
 
 mod base;
 mod error;

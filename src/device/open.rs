@@ -1,6 +1,6 @@
 //! A device of the machine, opened.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::Error;
 use crate::kernels;
@@ -33,7 +33,8 @@ fn absent(processor: Processor, error: &candle_core::Error) -> Error {
 pub fn fetch(tensor: &Tensor) -> Result<kernels::Tensor, Error> {
     let rows = if tensor.rank() > 1 { tensor.dim(0)? } else { 1 };
     let cols = tensor.elem_count() / rows.max(1);
-    Ok(kernels::Tensor::from_vec(tensor.flatten_all()?.to_vec1()?, rows, cols))
+    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+    Ok(kernels::Tensor::from_vec(values, rows, cols))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::images::activation_of;
 use super::sequences::Ragged;
@@ -84,8 +84,9 @@ impl<'a> DeviceEval<'a> {
         let (weight, bias) = (part(Part::Weight)?, part(Part::Bias)?);
         let (mean, variance) = (part(Part::Mean)?, part(Part::Variance)?);
         let fold = || {
-            let scale = (weight / (variance + f64::from(norm.eps))?.sqrt()?)?;
-            let shift = (bias - (mean * &scale)?)?;
+            let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(|part| part.to_dtype(DType::F32));
+            let scale = (weight? / (variance? + f64::from(norm.eps))?.sqrt()?)?;
+            let shift = (bias? - (mean? * &scale)?)?;
             Ok([scale, shift])
         };
         Ok(fold())
@@ -177,7 +178,9 @@ impl Ops for DeviceEval<'_> {
         let folded = self.folded(norm)?;
         Ok(self.run(|_| {
             let [scale, shift] = folded?;
-            let mut y = present(x.clone())?.broadcast_mul(&scale)?.broadcast_add(&shift)?;
+            let x = present(x.clone())?;
+            let (scale, shift) = (scale.to_dtype(x.dtype())?, shift.to_dtype(x.dtype())?);
+            let mut y = x.broadcast_mul(&scale)?.broadcast_add(&shift)?;
             if let Some(residual) = residual {
                 y = (y + present(residual.clone())?)?;
             }
@@ -212,10 +215,8 @@ impl Ops for DeviceEval<'_> {
         let weight = self.weight(layer)?;
         let bias = self.task.param(layer, Part::Bias).cloned();
         Ok(self.run(|_| {
-            let x = present(x.clone())?;
-            let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-            let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
-            let y = x.broadcast_div(&deviation)?.broadcast_mul(&weight)?;
+            let [normal, _] = normalized(&present(x.clone())?, eps)?;
+            let y = normal.to_dtype(weight.dtype())?.broadcast_mul(&weight)?;
             match bias {
                 Some(bias) => y.broadcast_add(&bias),
                 None => Ok(y),
@@ -236,8 +237,7 @@ impl Ops for DeviceEval<'_> {
     }
 
     fn mean_rows(&mut self, x: Value, segments: &Segments, skip: usize) -> Value {
-        let rows = x.as_ref().and_then(|x| x.dim(0).ok()).unwrap_or(0);
-        let shares = self.shares(rows, segments, skip);
+        let shares = self.shares(segments, skip);
         self.run(|_| present(shares)?.matmul(&present(x)?))
     }
 
@@ -247,6 +247,14 @@ impl Ops for DeviceEval<'_> {
             present(x)?.index_select(&this.task.base().send_rows(&first)?, 0)
         })
     }
+}
+
+/// The rows at mean 0 and deviation 1, and the deviation that they had, `[rows, 1]`, both in f32.
+pub(super) fn normalized(x: &Tensor, eps: f32) -> candle_core::Result<[Tensor; 2]> {
+    let x = x.to_dtype(DType::F32)?;
+    let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
+    Ok([x.broadcast_div(&deviation)?, deviation])
 }
 
 /// An activation, which is there as long as nothing has failed.

@@ -25,8 +25,16 @@ impl<N: Network> DeviceRuntime<N> {
     /// # Errors
     /// If the device refuses a tensor.
     pub fn new(host: Runtime<N>, device: &Device) -> Result<Self, Error> {
+        let base = Arc::new(DeviceBase::upload(host.base(), host.network().layout(), device)?);
+        Self::over(host, base)
+    }
+
+    /// The same over a base that is on the device already, that of `host`.
+    ///
+    /// # Errors
+    /// If the device refuses a tensor.
+    pub fn over(host: Runtime<N>, base: Arc<DeviceBase>) -> Result<Self, Error> {
         let layout = host.network().layout();
-        let base = Arc::new(DeviceBase::upload(host.base(), layout, device)?);
         let base_task = Arc::new(DeviceTask::upload(host.base_task(), layout, &base)?);
         let current = ArcSwap::new(base_task.clone());
         Ok(Self { host, base, base_task, current, workspace: Workspace::default() })

@@ -1,6 +1,6 @@
 //! Operations on rows that belong to examples of several lengths.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::DeviceEval;
 use super::ops::Value;
@@ -54,12 +54,12 @@ impl ByHead {
 
     /// softmax(q kᵀ / √d): `[examples, heads, longest, longest]`.
     pub(super) fn weights(&self, q: &Tensor, k: &Tensor) -> candle_core::Result<Tensor> {
-        let mut scores = (q.matmul(&k.t()?)? * self.scale())?;
+        let mut scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * self.scale())?;
         if let Some(ragged) = &self.ragged {
             scores = scores.broadcast_add(&ragged.mask)?;
         }
         let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-        weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)
+        weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?.to_dtype(q.dtype())
     }
 }
 
@@ -120,12 +120,13 @@ impl DeviceEval<'_> {
         Ok(Ragged {
             places: base.send_rows(&places)?,
             rows: base.send_rows(&rows)?,
-            mask: base.send(&mask, &[segments.len(), 1, 1, longest])?,
+            mask: base.send_floats(&mask, &[segments.len(), 1, 1, longest])?,
         })
     }
 
     /// The share of each row in the mean of its example, `[examples, rows]`; the first `skip` of each have none.
-    pub(super) fn shares(&mut self, rows: usize, segments: &Segments, skip: usize) -> Value {
+    pub(super) fn shares(&mut self, segments: &Segments, skip: usize) -> Value {
+        let rows = segments.rows();
         let mut shares = vec![0.0; segments.len() * rows];
         for (number, range) in segments.ranges().enumerate() {
             let range = (range.start + skip).min(range.end)..range.end;

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
-use super::ops::{Value, present};
+use super::ops::{Value, normalized, present};
 use super::{DeviceEval, DeviceTask, Error};
 use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
 use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
@@ -24,7 +24,7 @@ impl DeviceGrad {
     /// # Errors
     /// If the device fails.
     pub fn squared_norm(&self) -> Result<f32, Error> {
-        let norm = |tensor: &Tensor| tensor.sqr()?.sum_all()?.to_scalar::<f32>();
+        let norm = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>();
         Ok(norm(&self.weight)? + self.bias.as_ref().map_or(Ok(0.0), norm)?)
     }
 }
@@ -297,18 +297,16 @@ impl Ops for DeviceTape<'_> {
         let value = self.eval.layer_norm(&x.value, layer, eps)?;
         let (wanted, node, x) = (self.wants(layer), x.node, x.value.clone());
         Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
-            let x = present(x)?;
-            let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-            let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
-            let normal = x.broadcast_div(&deviation)?;
+            let [normal, deviation] = normalized(&present(x)?, eps)?;
+            let wide = dy.to_dtype(DType::F32)?;
             if wanted {
-                back.give(layer, (dy * &normal)?.sum(0)?, has_bias.then(|| dy.sum(0)).transpose()?);
+                back.give(layer, (&wide * &normal)?.sum(0)?, has_bias.then(|| wide.sum(0)).transpose()?);
             }
-            let scaled = dy.broadcast_mul(&weight)?;
+            let scaled = wide.broadcast_mul(&weight.to_dtype(DType::F32)?)?;
             let along = (&scaled * &normal)?.mean_keepdim(D::Minus1)?;
             let mean = scaled.mean_keepdim(D::Minus1)?;
             let dx = scaled.broadcast_sub(&mean)?.sub(&normal.broadcast_mul(&along)?)?.broadcast_div(&deviation)?;
-            back.flow(node, dx)
+            back.flow(node, dx.to_dtype(dy.dtype())?)
         }))
     }
 
@@ -338,8 +336,7 @@ impl Ops for DeviceTape<'_> {
     }
 
     fn mean_rows(&mut self, x: Traced, segments: &Segments, skip: usize) -> Traced {
-        let rows = x.value.as_ref().and_then(|value| value.dim(0).ok()).unwrap_or(0);
-        let shares = if x.node.is_some() { self.eval.shares(rows, segments, skip) } else { None };
+        let shares = if x.node.is_some() { self.eval.shares(segments, skip) } else { None };
         let value = self.eval.mean_rows(x.value, segments, skip);
         self.record(value, x.node.is_some(), move |dy, back| back.flow(x.node, present(shares)?.t()?.matmul(dy)?))
     }

@@ -30,7 +30,7 @@ pub use layout::{Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part};
 pub use network::Network;
 pub use ops::Ops;
 pub use prediction::{Labelled, Prediction};
-pub use processor::Processor;
+pub use processor::{Arithmetic, Processor};
 pub use switch::{Current, Runtime};
 pub use task::Task;
 pub use unit::{BatchNorm, ConvNorm};

@@ -1,4 +1,4 @@
-//! What is computed on.
+//! What is computed on, and in what numbers.
 
 use std::fmt;
 
@@ -39,5 +39,28 @@ impl Processor {
 impl fmt::Display for Processor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// The numbers that a device computes in. The host's are f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits with the range of f32.
+    Bf16,
+    /// 16 bits with a smaller range, in which small gradients vanish.
+    F16,
+}
+
+impl Arithmetic {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arithmetic::F32 => "f32",
+            Arithmetic::Bf16 => "bf16",
+            Arithmetic::F16 => "f16",
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Budget, Error, Optimizer, Ranking};
 use crate::format::Encoding;
 use crate::kernels::Precision;
-use crate::runtime::{Layout, Processor};
+use crate::runtime::{Arithmetic, Layout, Processor};
 
 /// What a task may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,8 @@ pub struct Config {
     pub seed: u64,
     /// What forward and backward passes are computed on. Memory is planned for the CPU.
     pub processor: Processor,
+    /// The numbers that a device computes in; deltas and optimizer are f32.
+    pub arithmetic: Arithmetic,
     /// Threads; with one, equal settings give equal bytes.
     pub threads: usize,
 }
@@ -222,6 +224,7 @@ impl Default for Config {
             patience: None,
             seed: 0,
             processor: Processor::Cpu,
+            arithmetic: Arithmetic::F32,
             threads: rayon::current_num_threads(),
         }
     }
@@ -303,6 +306,12 @@ impl Config {
             ("mixup", (0.0..=1.0).contains(&self.mixup), self.mixup.to_string(), "0 to 1"),
             ("token dropout", share(self.token_dropout), self.token_dropout.to_string(), "0 or more, under 1"),
             ("validation share", share(self.validation), self.validation.to_string(), "0 or more, under 1"),
+            (
+                "arithmetic",
+                self.arithmetic == Arithmetic::F32 || self.processor != Processor::Cpu,
+                self.arithmetic.name().to_owned(),
+                "f32 on the CPU",
+            ),
             ("momentum of statistics", share(self.momentum), self.momentum.to_string(), "0 or more, under 1"),
             ("gradient clip", self.clip.is_none_or(positive), format!("{:?}", self.clip), "above 0"),
         ];

@@ -13,7 +13,7 @@ use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceTape, Device
 use crate::kernels::{Tensor, Workspace};
 #[cfg(feature = "candle")]
 use crate::runtime::Layout;
-use crate::runtime::{Eval, Input, LayerId, Network, Processor, Weights};
+use crate::runtime::{Arithmetic, Eval, Input, LayerId, Network, Processor, Weights};
 
 /// What a run computes on.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl Place {
     pub(super) fn open(base: &Base, network: &impl Network, config: &Config) -> Result<Self, Error> {
         match config.processor {
             Processor::Cpu => Ok(Place::Host),
-            processor => there(base, network, processor),
+            processor => there(base, network, processor, config.arithmetic),
         }
     }
 
@@ -67,17 +67,17 @@ impl Place {
 }
 
 #[cfg(feature = "candle")]
-fn there(base: &Base, network: &impl Network, processor: Processor) -> Result<Place, Error> {
+fn there(base: &Base, network: &impl Network, processor: Processor, arithmetic: Arithmetic) -> Result<Place, Error> {
     let device = device::open(processor).map_err(Error::Device)?;
     if device.is_cpu() {
         return Ok(Place::Host);
     }
-    let base = DeviceBase::upload(base, network.layout(), &device).map_err(Error::Device)?;
+    let base = DeviceBase::upload_as(base, network.layout(), &device, arithmetic).map_err(Error::Device)?;
     Ok(Place::on(&Arc::new(base), network))
 }
 
 #[cfg(not(feature = "candle"))]
-fn there(_: &Base, _: &impl Network, processor: Processor) -> Result<Place, Error> {
+fn there(_: &Base, _: &impl Network, processor: Processor, _: Arithmetic) -> Result<Place, Error> {
     match processor {
         Processor::Cuda | Processor::Metal => Err(Error::NotBuilt { name: processor.name() }),
         Processor::Cpu | Processor::Auto => Ok(Place::Host),
