@@ -141,7 +141,7 @@ pub struct Config {
     pub micro_batch: Option<usize>,
     /// Whether activations between the blocks of a network are computed again on the way back rather than kept: less
     /// memory, and the time of up to another forward pass. A limit on memory that smaller micro-batches do not meet
-    /// turns it on.
+    /// turns it on. On the CPU alone.
     pub recompute: bool,
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
