@@ -120,14 +120,23 @@ fn a_step_is_computed_in_parts_where_memory_is_short() {
 fn activations_are_computed_again_where_parts_of_a_step_do_not_do() {
     let _alone = alone();
     // A batch that is normalized by its own statistics is not divided.
-    let config = |budget| Config { norms: Norms::Statistics, validation: 0.0, epochs: 1, ..within(budget) };
-    let kept = tune(&config(Budget::layers(6))).unwrap();
-    let limit = plan(&kept).memory.total() * 9 / 10;
-    let again = tune(&config(Budget { max_memory: Some(limit), ..Budget::layers(6) })).unwrap();
-    assert!(!plan(&kept).recompute && plan(&again).recompute, "{:?}", plan(&again));
-    assert_eq!((plan(&again).at_once, plan(&again).layers), (32, 6));
-    assert!(again.memory <= plan(&again).memory.total() && plan(&again).memory.total() <= limit, "{:?}", plan(&again));
-    assert_eq!(again.steps, kept.steps);
+    let config =
+        |method, budget| Config { method, norms: Norms::Statistics, validation: 0.0, epochs: 1, ..within(budget) };
+    // Layers are chosen for what they cost, and all layers are there whatever they cost.
+    for (method, budget) in [(Method::Taps, Budget::layers(6)), (Method::Full, Budget::default())] {
+        let kept = tune(&config(method, budget)).unwrap();
+        let limit = plan(&kept).memory.total() * 95 / 100;
+        let again = tune(&config(method, Budget { max_memory: Some(limit), ..budget })).unwrap();
+        assert!(!plan(&kept).recompute && plan(&again).recompute, "{method:?}: {:?}", plan(&again));
+        assert_eq!((plan(&again).at_once, plan(&again).layers), (32, plan(&kept).layers));
+        let planned = plan(&again).memory.total();
+        assert!(
+            again.memory <= planned && planned <= limit,
+            "{method:?}: {} counted, {planned} of {limit}",
+            again.memory
+        );
+        assert_eq!(again.steps, kept.steps);
+    }
 }
 
 #[test]

@@ -50,9 +50,8 @@ impl<N: Network> Planner<'_, N> {
         Ok(())
     }
 
-    /// Gradients of every tapped layer, of `size` examples at once.
-    pub(super) fn probe(&self, size: usize) -> Result<Memory, Error> {
-        let recompute = self.sizes.recompute;
+    /// Gradients of every tapped layer.
+    pub(super) fn probe(&self, Sizes { probe: size, recompute, .. }: Sizes) -> Result<Memory, Error> {
         let mut bare = self.bare();
         self.layout().tapped().for_each(|id| bare.wanted[id.index()] = true);
         let mut batches = cut(&self.drawn.probe, size);
@@ -70,11 +69,11 @@ impl<N: Network> Planner<'_, N> {
     }
 
     /// A gate and a delta on every tapped layer.
-    pub(super) fn scores(&self) -> Result<Memory, Error> {
+    pub(super) fn scores(&self, sizes: Sizes) -> Result<Memory, Error> {
         let task = self.task(&self.layout().tapped().collect::<Vec<_>>());
         highest(self.config.threads, |ledger| {
             self.own_heads(ledger, true);
-            self.steps(ledger, &task, &self.drawn.scores, self.sizes, None, ALL)
+            self.steps(ledger, &task, &self.drawn.scores, sizes, None, ALL)
         })
     }
 

@@ -78,6 +78,8 @@ pub(in crate::train) struct Planner<'a, N> {
     pub(super) drawn: Drawn,
     pub(super) workspace: Workspace,
     pub(in crate::train) sizes: Sizes,
+    /// Those with which layers are chosen, which the choice may leave smaller.
+    choosing: Sizes,
 }
 
 impl<'a, N: Network> Planner<'a, N> {
@@ -98,7 +100,9 @@ impl<'a, N: Network> Planner<'a, N> {
         let drawn = Drawn::new(shape, data.train, train, network.layout(), config, random);
         let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config, network.layout()));
         let workspace = Workspace::new(config.threads);
-        let mut planner = Self { base, network, config, data, train, validation, shape, drawn, workspace, sizes };
+        let choosing = sizes;
+        let mut planner =
+            Self { base, network, config, data, train, validation, shape, drawn, workspace, sizes, choosing };
         if let Err(error) = planner.fit_in() {
             // What micro-batches alone do not make fit may with activations that are computed again.
             let sizes = Sizes { recompute: true, ..Sizes::new(config, network.layout()) };
@@ -110,6 +114,7 @@ impl<'a, N: Network> Planner<'a, N> {
                 _ => return Err(error),
             }
         }
+        planner.choosing = planner.sizes;
         Ok(planner)
     }
 
@@ -187,13 +192,13 @@ impl<'a, N: Network> Planner<'a, N> {
         budget.check_memory(memory, format!("the head alone, fitted to features of {examples} examples,"))?;
         match (method, &self.config.select) {
             (Method::Taps, Select::Probe | Select::ProbeScores) => {
-                let (size, memory) = fitting(sizes.probe, &|size| self.probe(size))?;
+                let (size, memory) = fitting(sizes.probe, &|probe| self.probe(Sizes { probe, ..sizes }))?;
                 budget.check_memory(memory, "the probe of gradients, one example at a time,")?;
                 sizes.probe = size;
             }
             (Method::Taps, Select::Scores) => {
-                budget
-                    .check_memory(self.scores()?.total(), "the choice by scores, in which all layers have deltas,")?;
+                let memory = self.scores(sizes)?.total();
+                budget.check_memory(memory, "the choice by scores, in which all layers have deltas,")?;
             }
             _ => {}
         }
@@ -222,9 +227,9 @@ impl<'a, N: Network> Planner<'a, N> {
         if self.config.method != Method::Head {
             match (self.config.method, &self.config.select) {
                 (Method::Taps, Select::Probe | Select::ProbeScores) => {
-                    phases.push((self.probe(self.sizes.probe)?, Phase::Select))
+                    phases.push((self.probe(self.choosing)?, Phase::Select))
                 }
-                (Method::Taps, Select::Scores) => phases.push((self.scores()?, Phase::Select)),
+                (Method::Taps, Select::Scores) => phases.push((self.scores(self.choosing)?, Phase::Select)),
                 _ => {}
             }
             phases.push((self.tune(&task, self.sizes, ALL)?, Phase::Tune));
