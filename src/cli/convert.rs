@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::json;
 
-use super::image_args::CacheArgs;
 use super::inspect::{parse, read};
-use super::session::{BaseArgs, ColumnArgs, Session};
+use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, quantity};
 use crate::base::Base;
@@ -49,9 +48,7 @@ pub(super) struct DiffArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
-    columns: ColumnArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
+    read: ReadArgs,
 }
 
 pub(super) fn diff(args: &DiffArgs, mode: Mode) -> Result<(), Error> {
@@ -59,8 +56,7 @@ pub(super) fn diff(args: &DiffArgs, mode: Mode) -> Result<(), Error> {
     let tuned = Base::open(&args.tuned)?;
     let tuned_model = Model::open_with(&tuned, &args.base.options())?;
     let labels = Some(tuned_model.layout().labels()).filter(|labels| !labels.is_empty());
-    let cache = args.cache.bytes(session.image.as_ref())?;
-    let how = Options { columns: args.columns.columns(), labels, cache, ..Options::default() };
+    let how = Options { labels, ..args.read.options(session.image.as_ref())? };
     let examples = args.data.as_ref().map(|data| session.examples(data, how)).transpose()?;
     let settings = Diff {
         task: &args.task,

@@ -7,9 +7,8 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::engine::{DeviceArgs, Engine};
-use super::image_args::CacheArgs;
 use super::record::Measured;
-use super::session::{BaseArgs, ColumnArgs, Session, TrustArgs};
+use super::session::{BaseArgs, ReadArgs, Session, TrustArgs};
 use super::text::percent;
 use super::{Error, Mode};
 use crate::data::Options;
@@ -31,9 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     #[command(flatten)]
-    columns: ColumnArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
+    read: ReadArgs,
     /// Record of the adapter's run (*.run.json) to add the accuracy to, as its test accuracy
     #[arg(long, value_name = "FILE", requires = "adapter")]
     record: Option<PathBuf>,
@@ -45,8 +42,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let engine = Engine::open(runtime, args.adapter.as_slice(), &args.device)?;
     let (name, labels, digest) = engine.task(0);
     let record = args.record.as_ref().map(|path| Measured::open(path, name, digest)).transpose()?;
-    let cache = args.cache.bytes(session.image.as_ref())?;
-    let how = Options { columns: args.columns.columns(), labels: Some(labels), cache, ..Options::default() };
+    let how = Options { labels: Some(labels), ..args.read.options(session.image.as_ref())? };
     let examples = session.examples(&args.data, how)?;
     for (path, reason) in examples.skipped() {
         eprintln!("note: skipped {}: {reason}", path.display());

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::image_args::CacheArgs;
 use super::progress::{Progress, stop_on_ctrl_c};
-use super::session::{BaseArgs, ColumnArgs, Session};
+use super::session::{BaseArgs, ReadArgs, Session};
 use super::{Error, Mode};
-use crate::data::Options;
 use crate::runtime::write_atomically;
 use crate::train::{Config, Ranking, rank};
 
@@ -34,15 +32,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
-    columns: ColumnArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
+    read: ReadArgs,
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let session = Session::open(&args.base)?;
-    let cache = args.cache.bytes(session.image.as_ref())?;
-    let how = Options { columns: args.columns.columns(), cache, ..Options::default() };
+    let how = args.read.options(session.image.as_ref())?;
     let examples = session.examples(&args.data, how)?;
     stop_on_ctrl_c();
     let config = Config { probe_batches: args.batches, seed: args.seed, threads: mode.threads, ..Config::default() };

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::{Value, json};
 
-use super::image_args::CacheArgs;
 use super::inspect::{parse, read};
-use super::session::{BaseArgs, ColumnArgs, Session};
+use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, quantity};
 use crate::convert::{Kind, Rank, Recode, Recoded, Storage, recode};
@@ -73,9 +72,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
-    columns: ColumnArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
+    read: ReadArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -165,8 +162,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let session = Session::open(&args.base)?;
     let labels: Vec<String> = adapter.labels().map(str::to_owned).collect();
     let labels = if labels.is_empty() { session.model.layout().labels() } else { &labels };
-    let cache = args.cache.bytes(session.image.as_ref())?;
-    let how = Options { columns: args.columns.columns(), labels: Some(labels), cache, ..Options::default() };
+    let how = Options { labels: Some(labels), ..args.read.options(session.image.as_ref())? };
     let examples = args.data.as_ref().map(|data| session.examples(data, how)).transpose()?;
     let settings = Recode {
         storage,

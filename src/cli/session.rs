@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Error;
+use super::image_args::CacheArgs;
 use super::keys::public_keys;
 use crate::base::Base;
 use crate::data::{Columns, Dataset, ImageSpec, Options, Tokenizer};
@@ -81,6 +82,22 @@ pub(super) struct ColumnArgs {
 impl ColumnArgs {
     pub(super) fn columns(&self) -> Columns {
         Columns { text: self.text_column.clone(), label: self.label_column.clone() }
+    }
+}
+
+/// How labelled examples are read.
+#[derive(Args)]
+pub(super) struct ReadArgs {
+    #[command(flatten)]
+    columns: ColumnArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+impl ReadArgs {
+    /// The same, for a base that reads `image`.
+    pub(super) fn options(&self, image: Option<&ImageSpec>) -> Result<Options<'static>, Error> {
+        Ok(Options { columns: self.columns.columns(), cache: self.cache.bytes(image)?, ..Options::default() })
     }
 }
 

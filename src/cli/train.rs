@@ -8,11 +8,11 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::engine::DeviceArgs;
-use super::image_args::{AugmentArgs, CacheArgs};
+use super::image_args::AugmentArgs;
 use super::planned::Planned;
 use super::progress::{Progress, stop_on_ctrl_c};
 use super::record::{Record, Recorder};
-use super::session::{BaseArgs, ColumnArgs, Session};
+use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::tune_args::TuneArgs;
 use super::{Error, Mode, inspect, pictures, recode};
@@ -55,9 +55,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, requires = "checkpoint")]
     checkpoint_every: f64,
     #[command(flatten)]
-    columns: ColumnArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
+    read: ReadArgs,
     #[command(flatten)]
     augment: AugmentArgs,
     #[command(flatten)]
@@ -98,8 +96,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     }
     let session = Session::open(&args.base)?;
     let image = session.image.as_ref();
-    let (cache, augment) = (args.cache.bytes(image)?, args.augment.augment(image)?);
-    let how = Options { columns: args.columns.columns(), cache, augment, ..Options::default() };
+    let how = Options { augment: args.augment.augment(image)?, ..args.read.options(image)? };
     // Without a head of its own the task speaks of the base's classes.
     let kept = (!config.own_head).then(|| session.model.layout().labels());
     let classes = match (&args.replay, kept) {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::{Value, json};
 
-use super::image_args::{AugmentArgs, CacheArgs};
+use super::image_args::AugmentArgs;
 use super::progress::{Progress, stop_on_ctrl_c};
-use super::session::{BaseArgs, ColumnArgs, Session};
+use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::tune_args::TuneArgs;
 use super::{Error, Mode, pictures};
@@ -38,9 +38,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
-    columns: ColumnArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
+    read: ReadArgs,
     #[command(flatten)]
     augment: AugmentArgs,
     #[command(flatten)]
@@ -85,8 +83,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     check_out(&args.out)?;
     let session = Session::open(&args.base)?;
     let image = session.image.as_ref();
-    let (cache, augment) = (args.cache.bytes(image)?, args.augment.augment(image)?);
-    let how = Options { columns: args.columns.columns(), cache, augment, ..Options::default() };
+    let how = Options { augment: args.augment.augment(image)?, ..args.read.options(image)? };
     mode.say(format_args!("base    {}", session.describe()));
     let mut examples: Vec<Dataset> = Vec::new();
     for (name, path) in &args.tasks {
