@@ -233,11 +233,19 @@ fn a_device_that_was_not_built_is_named_and_auto_does_without() {
     let (base, adapter) = ("adapters/digits/base", "adapters/digits/inverted.taps");
     let data = "adapters/digits/data";
     let eval = ["eval", "--json", "--base", base, "--adapter", adapter, "--data", data];
-    for device in ["cuda", "metal"] {
-        let (code, message) = failure(&[&eval[..], &["--device", device]].concat());
-        let wanted = [format!("no device {device}"), format!("--features {device}")];
-        assert!(code == 1 && wanted.iter().all(|part| message.contains(part)), "{code}: {message}");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.taps");
+    let train = ["train", "--json", "--base", base, "--data", data, "--task", "x", "--out", out.to_str().unwrap()];
+    for command in [&eval[..], &train] {
+        for device in ["cuda", "metal"] {
+            let (code, message) = failure(&[command, &["--device", device]].concat());
+            let wanted = [format!("no device {device}"), format!("--features {device}")];
+            assert!(code == 1 && wanted.iter().all(|part| message.contains(part)), "{code}: {message}");
+        }
+        let (code, message) = failure(&[command, &["--arithmetic", "bf16"]].concat());
+        assert!(code == 2 && message.contains("arithmetic") && message.contains("f32"), "{code}: {message}");
     }
+    assert!(!out.exists());
     let score = |device| json(&[&eval[..], &["--device", device]].concat())["correct"].clone();
     assert_eq!(score("auto"), score("cpu"));
 }
