@@ -70,17 +70,27 @@ impl Place {
 fn there(base: &Base, network: &impl Network, processor: Processor, arithmetic: Arithmetic) -> Result<Place, Error> {
     let device = device::open(processor).map_err(Error::Device)?;
     if device.is_cpu() {
-        return Ok(Place::Host);
+        return host(arithmetic);
     }
     let base = DeviceBase::upload_as(base, network.layout(), &device, arithmetic).map_err(Error::Device)?;
     Ok(Place::on(&Arc::new(base), network))
 }
 
 #[cfg(not(feature = "candle"))]
-fn there(_: &Base, _: &impl Network, processor: Processor, _: Arithmetic) -> Result<Place, Error> {
+fn there(_: &Base, _: &impl Network, processor: Processor, arithmetic: Arithmetic) -> Result<Place, Error> {
     match processor {
         Processor::Cuda | Processor::Metal => Err(Error::NotBuilt { name: processor.name() }),
-        Processor::Cpu | Processor::Auto => Ok(Place::Host),
+        Processor::Cpu | Processor::Auto => host(arithmetic),
+    }
+}
+
+/// The processor, where no device is.
+fn host(arithmetic: Arithmetic) -> Result<Place, Error> {
+    match arithmetic {
+        Arithmetic::F32 => Ok(Place::Host),
+        _ => {
+            Err(Error::Setting { name: "arithmetic", found: arithmetic.name().to_owned(), expected: "f32 on the CPU" })
+        }
     }
 }
 
