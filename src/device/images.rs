@@ -38,15 +38,10 @@ impl DeviceEval<'_> {
     /// A convolution as a sum of products, one for each offset within its window: for candle's CPU, which convolves no bf16.
     fn by_offsets(x: &Tensor, grid: Grid, weight: &Tensor, window: Window) -> candle_core::Result<Tensor> {
         let weight = weight.flatten_from(2)?;
-        let mut sum: Option<Tensor> = None;
-        for (number, pixels) in Self::under(x, grid, window, 0.0)?.enumerate() {
-            let product = pixels?.matmul(&weight.narrow(2, number, 1)?.squeeze(2)?.contiguous()?.t()?)?;
-            sum = Some(match sum {
-                Some(sum) => (sum + product)?,
-                None => product,
-            });
-        }
-        sum.map_or_else(|| x.zeros_like(), Ok)
+        let products = Self::under(x, grid, window, 0.0)?
+            .enumerate()
+            .map(|(number, pixels)| pixels?.matmul(&weight.narrow(2, number, 1)?.squeeze(2)?.contiguous()?.t()?));
+        folded(x, products, Tensor::add)
     }
 
     /// The convolution of each channel by itself, by a weight `[channels, 1, height, width]`.
@@ -60,41 +55,20 @@ impl DeviceEval<'_> {
         let channels = x.dim(1)?;
         // `[height * width, channels]`
         let factors = weight.reshape((channels, window.size[0] * window.size[1]))?.t()?.contiguous()?;
-        let mut sum: Option<Tensor> = None;
-        for (number, pixels) in Self::under(x, grid, window, 0.0)?.enumerate() {
-            let product = pixels?.broadcast_mul(&factors.narrow(0, number, 1)?)?;
-            sum = Some(match sum {
-                Some(sum) => (sum + product)?,
-                None => product,
-            });
-        }
-        sum.map_or_else(|| x.zeros_like(), Ok)
+        let products = Self::under(x, grid, window, 0.0)?
+            .enumerate()
+            .map(|(number, pixels)| pixels?.broadcast_mul(&factors.narrow(0, number, 1)?));
+        folded(x, products, Tensor::add)
     }
 
     /// The highest value under each position of the window.
     pub(super) fn highest(&self, x: &Tensor, grid: Grid, window: Window) -> candle_core::Result<Tensor> {
-        let mut highest: Option<Tensor> = None;
-        for pixels in Self::under(x, grid, window, f32::NEG_INFINITY)? {
-            let pixels = pixels?;
-            highest = Some(match highest {
-                Some(highest) => highest.maximum(&pixels)?,
-                None => pixels,
-            });
-        }
-        highest.map_or_else(|| x.zeros_like(), Ok)
+        folded(x, Self::under(x, grid, window, f32::NEG_INFINITY)?, |highest, pixels| highest.maximum(pixels))
     }
 
     /// The mean under each position of the window.
     pub(super) fn averaged(&self, x: &Tensor, grid: Grid, window: Window) -> candle_core::Result<Tensor> {
-        let mut sum: Option<Tensor> = None;
-        for pixels in Self::under(x, grid, window, 0.0)? {
-            let pixels = pixels?;
-            sum = Some(match sum {
-                Some(sum) => (sum + pixels)?,
-                None => pixels,
-            });
-        }
-        sum.map_or_else(|| x.zeros_like(), Ok)? / (window.size[0] * window.size[1]) as f64
+        folded(x, Self::under(x, grid, window, 0.0)?, Tensor::add)? / (window.size[0] * window.size[1]) as f64
     }
 
     /// Every `stride`-th line and column.
@@ -169,6 +143,16 @@ impl DeviceEval<'_> {
 pub(super) fn offsets(window: Window) -> impl Iterator<Item = [usize; 2]> {
     let [lines, columns] = window.size;
     (0..lines).flat_map(move |line| (0..columns).map(move |column| [line, column]))
+}
+
+/// What is under each offset of a window, brought together; zeros like `x` for a window without any.
+fn folded(
+    x: &Tensor,
+    mut parts: impl Iterator<Item = candle_core::Result<Tensor>>,
+    together: impl Fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>,
+) -> candle_core::Result<Tensor> {
+    let first = parts.next().unwrap_or_else(|| x.zeros_like())?;
+    parts.try_fold(first, |all, part| together(&all, &part?))
 }
 
 /// An activation of all values.

@@ -53,9 +53,9 @@ pub(super) type NodeId = usize;
 /// The way back through one operation: is given the gradient of its result.
 type Step<'a> = Box<dyn FnOnce(&Tensor, &mut Back<'_>) -> candle_core::Result<()> + 'a>;
 
-/// Computes operations on a device and records those that a gradient flows through, as
-/// the trainer's tape does on the host: a frozen layer gets no weight gradient, and what lies before the earliest wanted
-/// layer is computed as in evaluation.
+/// Computes operations on a device and records those that a gradient flows through, as the trainer's tape does on the
+/// host: a frozen layer gets no weight gradient, and what lies before the earliest wanted layer is computed as in
+/// evaluation.
 pub struct DeviceTape<'a> {
     pub(super) eval: DeviceEval<'a>,
     wanted: &'a [bool],

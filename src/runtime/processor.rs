@@ -1,7 +1,5 @@
 //! What is computed on, and in what numbers.
 
-use std::fmt;
-
 /// What is computed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Processor {
@@ -33,12 +31,6 @@ impl Processor {
     /// The one of this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|processor| processor.name() == name)
-    }
-}
-
-impl fmt::Display for Processor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -71,8 +71,8 @@ impl Node {
 }
 
 impl<W: Weights> Tape<'_, W> {
-    /// Walks back from `output`, as far as it was recorded, with `gradient` of the same shape. `sink` gets the gradients of each
-    /// wanted layer when they are formed, from the last layer to the first, and once for each use of a
+    /// Walks back from `output`, as far as it was recorded, with `gradient` of the same shape. `sink` gets the gradients
+    /// of each wanted layer when they are formed, from the last layer to the first, and once for each use of a
     /// layer; it may free them at once.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::base::Base;
 use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceTape, DeviceTask};
 use crate::kernels::{Tensor, Workspace};
 #[cfg(feature = "candle")]
-use crate::runtime::Layout;
+use crate::runtime::{self, Layout};
 use crate::runtime::{Arithmetic, Eval, Input, LayerId, Network, Processor, Weights};
 
 /// What a run computes on.
@@ -105,11 +105,7 @@ impl<W: Weights> Ready<'_, W> {
         match self {
             Ready::Host(weights) => Ok(network.features(&mut Eval::new(*weights, workspace), input)?),
             #[cfg(feature = "candle")]
-            Ready::Device(task) => {
-                let mut ops = DeviceEval::new(task, workspace);
-                let features = network.features(&mut ops, input)?;
-                ops.receive(features).map_err(Error::Device)
-            }
+            Ready::Device(task) => evaluated_there(task, workspace, |ops| network.features(ops, input)),
         }
     }
 
@@ -118,11 +114,7 @@ impl<W: Weights> Ready<'_, W> {
         match self {
             Ready::Host(weights) => Ok(network.logits(&mut Eval::new(*weights, workspace), input)?),
             #[cfg(feature = "candle")]
-            Ready::Device(task) => {
-                let mut ops = DeviceEval::new(task, workspace);
-                let logits = network.logits(&mut ops, input)?;
-                ops.receive(logits).map_err(Error::Device)
-            }
+            Ready::Device(task) => evaluated_there(task, workspace, |ops| network.logits(ops, input)),
         }
     }
 
@@ -188,6 +180,18 @@ impl<W: Weights> Ready<'_, W> {
             }
         }
     }
+}
+
+/// What a pass of evaluation gives on a device.
+#[cfg(feature = "candle")]
+fn evaluated_there<'t>(
+    task: &'t DeviceTask,
+    workspace: &'t Workspace,
+    pass: impl FnOnce(&mut DeviceEval<'t>) -> Result<Option<candle_core::Tensor>, runtime::Error>,
+) -> Result<Tensor, Error> {
+    let mut ops = DeviceEval::new(task, workspace);
+    let value = pass(&mut ops)?;
+    ops.receive(value).map_err(Error::Device)
 }
 
 /// A pass there and back on a device; `each` gets the gradients of layers where they are.
