@@ -9,6 +9,7 @@ use candle_core::Device;
 use common::adapter::AdapterFile;
 use common::base::{TINY, Weights};
 use common::folder;
+use common::networks::{NETWORKS, input};
 use safetensors::tensor::Dtype;
 #[cfg(feature = "train")]
 use taps::device::DeviceTape;
@@ -17,7 +18,7 @@ use taps::format::Encoding;
 #[cfg(feature = "train")]
 use taps::kernels::cross_entropy;
 use taps::kernels::{Segments, Workspace};
-use taps::models::{InputSpec, Options};
+use taps::models::Options;
 use taps::runtime::{Arithmetic, Examples, Images, Processor, Tokens, evaluate};
 #[cfg(feature = "train")]
 use taps::train::{Budget, Config, Method, Norms, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on};
@@ -25,23 +26,6 @@ use taps::{Base, Input, Model, Network, Runtime};
 
 /// Largest difference from the host, as a share of the largest value.
 const OFF: f32 = 2e-4;
-
-const NETWORKS: [&str; 14] = [
-    "bert",
-    "vit",
-    "vit_timm",
-    "vit_timm_avg",
-    "deit",
-    "resnet_basic",
-    "resnet_bottleneck",
-    "resnet_transformers",
-    "resnet_cifar",
-    "densenet",
-    "densenet_bc",
-    "mobilenet_v2",
-    "mobilenet_v2_same",
-    "mobilenet_timm",
-];
 
 fn device() -> Device {
     let name = std::env::var("TAPS_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
@@ -53,21 +37,6 @@ fn open(folder: impl AsRef<std::path::Path>) -> Runtime<Model> {
     let base = Base::open(folder).unwrap();
     let model = Model::open(&base).unwrap();
     Runtime::new(base, model).with_threads(1)
-}
-
-/// Sequences of the lengths, or as many images.
-fn input(model: &Model, lengths: &[usize]) -> Input {
-    let value = |number: usize| ((number * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
-    match model.input() {
-        InputSpec::Tokens { .. } => {
-            let segments = Segments::from_lengths(lengths.iter().copied());
-            Input::Tokens(Tokens { ids: (0..segments.rows() as u32).map(|id| id % 20).collect(), segments })
-        }
-        InputSpec::Images { channels, height, width, .. } => {
-            let pixels = (0..lengths.len() * channels * height * width).map(value).collect();
-            Input::Images(Images { pixels, batch: lengths.len(), channels, height, width })
-        }
-    }
 }
 
 /// A task with a delta on every matrix of the base, and a head.

@@ -6,6 +6,8 @@ pub mod base;
 #[cfg(feature = "data")]
 pub mod digits;
 pub mod heap;
+#[cfg(feature = "runtime")]
+pub mod networks;
 pub mod process;
 
 use std::path::{Path, PathBuf};

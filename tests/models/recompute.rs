@@ -1,39 +1,16 @@
 //! Activations computed again give the gradients that kept ones do, in less memory.
 
 use taps::base::Base;
-use taps::kernels::{Segments, Workspace, cross_entropy};
-use taps::models::{InputSpec, Model};
-use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Tokens};
+use taps::kernels::{Workspace, cross_entropy};
+use taps::models::Model;
+use taps::runtime::{Input, LayerId, LayerKind, Network};
 use taps::train::{Adapted, LayerGrad, Tape};
 
 use crate::common::folder;
+use crate::common::networks::{NETWORKS, input};
 use crate::pytorch::distance;
 
-const NETWORKS: [&str; 9] = [
-    "bert",
-    "vit",
-    "vit_timm_avg",
-    "deit",
-    "resnet_basic",
-    "resnet_bottleneck",
-    "resnet_cifar",
-    "densenet",
-    "mobilenet_v2",
-];
-
-fn input(model: &Model) -> Input {
-    let value = |number: usize| ((number * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
-    match model.input() {
-        InputSpec::Tokens { .. } => {
-            let segments = Segments::from_lengths([5, 1, 9, 7]);
-            Input::Tokens(Tokens { ids: (0..segments.rows() as u32).map(|id| id % 20).collect(), segments })
-        }
-        InputSpec::Images { channels, height, width, .. } => {
-            let pixels = (0..4 * channels * height * width).map(value).collect();
-            Input::Images(Images { pixels, batch: 4, channels, height, width })
-        }
-    }
-}
+const LENGTHS: [usize; 4] = [5, 1, 9, 7];
 
 struct Learned {
     gradients: Vec<(LayerId, LayerGrad)>,
@@ -67,7 +44,7 @@ fn what_is_computed_again_has_the_same_gradients() {
     for name in NETWORKS {
         let base = Base::open(folder(name)).unwrap();
         let model = Model::open(&base).unwrap();
-        let input = input(&model);
+        let input = input(&model, &LENGTHS);
         let count = model.layout().len();
         let late: Vec<bool> = (0..count).map(|layer| layer >= 2 * count / 3).collect();
         for wanted in [vec![true; count], late] {
@@ -96,7 +73,7 @@ fn what_is_computed_again_is_not_kept() {
     for name in ["bert", "vit", "resnet_cifar", "mobilenet_v2"] {
         let base = Base::open(folder(name)).unwrap();
         let model = Model::open(&base).unwrap();
-        let input = input(&model);
+        let input = input(&model, &LENGTHS);
         // The scales of normalizations, whose gradients are small.
         let wanted: Vec<bool> = model.layout().layers().map(|(_, layer)| layer.kind == LayerKind::Norm).collect();
         let [kept, again] = [false, true].map(|again| learn(&model, &base, &input, &wanted, again, false).peak);

@@ -11,20 +11,7 @@ use taps::{Base, Model};
 
 use crate::alone;
 use crate::common::folder;
-
-const NETWORKS: [&str; 11] = [
-    "bert",
-    "vit",
-    "vit_timm",
-    "vit_timm_avg",
-    "deit",
-    "resnet_basic",
-    "resnet_bottleneck",
-    "resnet_cifar",
-    "densenet",
-    "mobilenet_v2",
-    "mobilenet_v2_same",
-];
+use crate::common::networks::NETWORKS;
 
 /// What a step is taken with.
 #[derive(Debug)]
