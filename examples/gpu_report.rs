@@ -123,7 +123,9 @@ fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec
     row("load of a task".into(), started.elapsed().as_secs_f64() * 1e3 / TASKS as f64, "ms");
     let own: usize = tasks.iter().map(|task| task.own_bytes()).sum();
     row(format!("{TASKS} tasks on the device"), own as f64 / 1e6, "MB");
-    if there.uploaded() - uploaded != own {
+    let copied = there.uploaded() - uploaded;
+    row(format!("copied to the device for {TASKS} tasks"), copied as f64 / 1e6, "MB");
+    if copied > own {
         return Err("loading tasks has copied more than their own layers".into());
     }
     if let (Some(before), Some(after)) = (before, card_memory()) {

@@ -14,14 +14,18 @@ use safetensors::tensor::Dtype;
 #[cfg(feature = "train")]
 use taps::device::DeviceTape;
 use taps::device::{self, DeviceBase, DeviceRuntime};
-use taps::format::Encoding;
+#[cfg(feature = "train")]
+use taps::format::Role;
+use taps::format::{Adapter, Encoding};
 #[cfg(feature = "train")]
 use taps::kernels::cross_entropy;
-use taps::kernels::{Segments, Workspace};
+use taps::kernels::{Precision, Segments, Workspace};
 use taps::models::Options;
 use taps::runtime::{Arithmetic, Examples, Images, Processor, Tokens, evaluate};
 #[cfg(feature = "train")]
-use taps::train::{Budget, Config, Method, Norms, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on};
+use taps::train::{
+    Budget, Config, Method, Norms, Optimizer, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on,
+};
 use taps::{Base, Input, Model, Network, Runtime};
 
 /// Largest difference from the host, as a share of the largest value.
@@ -209,6 +213,40 @@ fn halves_are_widened() {
     }
 }
 
+/// Deltas of every encoding: most are merged on the device, and the others on the host.
+#[test]
+fn deltas_of_every_encoding_are_merged() {
+    let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+    let (host, device) = (open(folder.path()), DeviceRuntime::new(open(folder.path()), &device()).unwrap());
+    let input = input(host.network(), &[3, 6]);
+    let encodings = [
+        Encoding::F32,
+        Encoding::F16,
+        Encoding::Int8,
+        Encoding::INT4,
+        Encoding::OneBit,
+        Encoding::LowRank { rank: 2, half: true },
+    ];
+    for encoding in encodings {
+        let layout = host.network().layout();
+        let id = layout.tapped().nth(2).unwrap();
+        let mut file =
+            AdapterFile::new(host.base(), "task").delta(host.base(), &layout.layer(id).weight.name, encoding, 3);
+        file.architecture = host.network().architecture().to_owned();
+        if let Encoding::LowRank { rank, .. } = encoding {
+            let piece = &mut file.tensors[0];
+            piece.values.truncate(rank as usize * piece.shape.iter().sum::<usize>());
+        }
+        let bytes = file.head(layout.features(), &["a", "b", "c"], 3).bytes();
+        let expected = host.predict_as(host.load_bytes(&bytes, "x").unwrap(), &input).unwrap();
+        let found = device.predict_as(device.load_bytes(&bytes, "x").unwrap(), &input).unwrap();
+        assert!(off(found.logits(), expected.logits()) < OFF, "{encoding}");
+        let cut = &mut bytes.clone()[..];
+        cut[bytes.len() / 2] ^= 1;
+        assert!(device.load_bytes(cut, "x").is_err(), "{encoding}: a damaged file is refused");
+    }
+}
+
 #[test]
 fn fifty_tasks_are_one_base_and_their_own_layers_and_a_switch_copies_nothing() {
     let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
@@ -218,11 +256,15 @@ fn fifty_tasks_are_one_base_and_their_own_layers_and_a_switch_copies_nothing() {
     let uploaded = if device.base().device().is_metal() { 0 } else { base };
     assert_eq!(device.base().uploaded(), uploaded, "each tensor of the base once");
     assert_eq!(base, device.host().base().bytes());
-    let tasks: Vec<_> = (0..50)
-        .map(|seed| device.load_bytes(&adapter(device.host(), &format!("task {seed}"), seed), "memory").unwrap())
-        .collect();
-    let own: usize = tasks.iter().map(|task| task.own_bytes()).sum();
-    assert_eq!(device.base().uploaded(), uploaded + own);
+    let files: Vec<_> = (0..50).map(|seed| adapter(device.host(), &format!("task {seed}"), seed)).collect();
+    let tasks: Vec<_> = files.iter().map(|file| device.load_bytes(file, "memory").unwrap()).collect();
+    let payloads = |file| Adapter::parse(file).unwrap().entries().map(|entry| entry.payload.len()).sum::<usize>();
+    let held: usize = files.iter().map(|file| payloads(file)).sum();
+    assert_eq!(device.base().uploaded(), uploaded + held, "deltas go there as the adapter holds them");
+    for (file, task) in files.iter().zip(&tasks) {
+        let merged = device.host().load_bytes(file, "memory").unwrap();
+        assert_eq!(task.own_bytes(), merged.own_bytes());
+    }
     let before = device.base().uploaded();
     for task in tasks.iter().chain([device.base_task()]) {
         device.switch(task);
@@ -281,20 +323,68 @@ impl Examples for Several {
     }
 }
 
+/// All values of the adapter of a fine-tune, but for the head's.
+#[cfg(feature = "train")]
+fn changes(tuned: &Tuned, host: &Runtime<Model>) -> Vec<f32> {
+    let file = tuned.adapter(host.base(), host.network(), "task", Encoding::F32).unwrap();
+    let adapter = Adapter::parse(&file).unwrap();
+    let deltas = adapter.entries().filter(|entry| entry.role == Role::Delta);
+    let values = |entry: taps::format::Entry<'_>| {
+        let mut values = vec![0.0; entry.elements()];
+        entry.decode_into(&mut values).unwrap();
+        values
+    };
+    deltas.flat_map(values).collect()
+}
+
+/// How far values are from others, as a share of the size of these.
+#[cfg(feature = "train")]
+fn apart(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+    let apart = norm(&mut found.iter().zip(expected).map(|(found, expected)| found - expected));
+    if apart == 0.0 { 0.0 } else { apart / norm(&mut expected.iter().copied()) }
+}
+
 #[cfg(feature = "train")]
 #[test]
 fn a_fine_tune_comes_to_what_it_comes_to_on_the_host() {
     let lengths: Vec<usize> = (0..48).map(|number| 2 + number % 7).collect();
     let small = Config { epochs: 3, head_epochs: 2, validation: 0.25, batch: 8, threads: 1, ..Config::default() };
     let settings = [
-        ("bert", Config { budget: Budget::layers(3), ..small.clone() }),
-        ("bert", Config { select: Select::Scores, micro_batch: Some(3), budget: Budget::layers(2), ..small.clone() }),
+        ("bert", Config { budget: Budget::layers(3), rate: 1e-2, ..small.clone() }),
+        (
+            "bert",
+            Config {
+                select: Select::Scores,
+                micro_batch: Some(3),
+                budget: Budget::layers(2),
+                rate: 1e-2,
+                ..small.clone()
+            },
+        ),
         ("vit", Config { method: Method::Full, ..small.clone() }),
         ("resnet_cifar", Config { norms: Norms::Statistics, budget: Budget::layers(2), ..small.clone() }),
         ("mobilenet_v2", Config { method: Method::Patch(Patch::Depthwise), ..small.clone() }),
+        // Mixed and smoothed labels, another optimizer, another rate for the head, and gradients that are cut.
+        (
+            "vit",
+            Config {
+                mixup: 0.4,
+                smoothing: 0.1,
+                optimizer: Optimizer::Sgd { momentum: 0.9 },
+                rate: 0.05,
+                head_rate: 0.2,
+                clip: Some(0.1),
+                budget: Budget::layers(2),
+                ..small.clone()
+            },
+        ),
+        // What the host has to see: running means in few bits.
+        ("bert", Config { states: Precision::Bf16, budget: Budget::layers(2), rate: 1e-2, ..small.clone() }),
     ];
     for (name, config) in settings {
-        let host = open(folder(name));
+        let host = &open(folder(name));
         let (base, network) = (host.base(), host.network());
         let examples = Several::new(input(network, &lengths));
         let there = Arc::new(DeviceBase::upload(base, network.layout(), &device()).unwrap());
@@ -307,6 +397,10 @@ fn a_fine_tune_comes_to_what_it_comes_to_on_the_host() {
             (layers(&expected), expected.steps, expected.epoch),
             "{name}"
         );
+        let count = changes(&expected, host).len();
+        let off = apart(&changes(&found, host), &changes(&expected, host));
+        println!("{name}: {count} changes off by {off}");
+        assert!(count > 0 && off < 0.05, "{name}: changes are off by {off} of their size");
         let (found, expected) = (found.validation.loss, expected.validation.loss);
         assert!((found - expected).abs() < 5e-3 * expected, "{name}: a loss of {found}, and {expected} on the host");
         let half = DeviceBase::upload_as(base, network.layout(), &device(), Arithmetic::Bf16).unwrap();
@@ -317,6 +411,29 @@ fn a_fine_tune_comes_to_what_it_comes_to_on_the_host() {
             "{name}: a loss of {found} in bf16, and {expected} on the host"
         );
     }
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_step_copies_no_weights_to_the_device() {
+    let host = open(folder("bert"));
+    let (base, network) = (host.base(), host.network());
+    let lengths = [2; 48];
+    let examples = Several::new(input(network, &lengths));
+    let there = Arc::new(DeviceBase::upload(base, network.layout(), &device()).unwrap());
+    let own: usize = network.layout().tapped().map(|id| 4 * network.layout().layer(id).elements()).sum();
+    let mut copied = Vec::new();
+    for epochs in [1, 2] {
+        let config =
+            Config { epochs, method: Method::Full, batch: 1, validation: 0.0, threads: 1, ..Config::default() };
+        let before = there.uploaded();
+        let tuned = fine_tune_on(&there, base, network, &examples, &config, &mut Quiet).unwrap();
+        assert_eq!(tuned.steps as usize, epochs * lengths.len());
+        copied.push(there.uploaded() - before);
+    }
+    // At the start of an epoch the weights, and deltas with both means, padded; then inputs and labels.
+    let each = copied[1] - copied[0];
+    assert!(each > own && each < 10 * own, "{each} bytes an epoch of {} steps, of layers of {own}", lengths.len());
 }
 
 #[test]

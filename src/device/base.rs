@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::Error;
+use super::{Error, kernels};
 use crate::base::{Base, Dtype};
+use crate::format::Entry;
 use crate::runtime::{Arithmetic, Layout, Param, Part};
 
 /// The tensors of a base that a network uses, in the memory of a device, uploaded once and shared by all tasks.
@@ -93,6 +94,14 @@ impl DeviceBase {
         Tensor::from_slice(values, shape, &self.device)
     }
 
+    /// The sum of a weight of the base and a delta that has passed its check, which is uploaded as the adapter holds it; none
+    /// where there is no kernel for its encoding.
+    pub(super) fn merged(&self, weight: &Tensor, delta: &Entry<'_>) -> candle_core::Result<Option<Tensor>> {
+        let merged = kernels::merge(weight, delta)?;
+        self.uploaded.fetch_add(merged.as_ref().map_or(0, |_| delta.payload.len()), Ordering::Relaxed);
+        Ok(merged)
+    }
+
     /// Uploads numbers of rows.
     pub(super) fn send_rows(&self, rows: &[u32]) -> candle_core::Result<Tensor> {
         self.uploaded.fetch_add(size_of_val(rows), Ordering::Relaxed);
@@ -102,6 +111,11 @@ impl DeviceBase {
     /// The tensors of each layer.
     pub(super) fn layers(&self) -> &[[Option<Tensor>; Part::ALL.len()]] {
         &self.layers
+    }
+
+    /// What is computed with.
+    pub(super) fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// The device.

@@ -5,13 +5,16 @@
 //! - A task holds its own layers on the device, and handles of the base's tensors for the rest.
 //! - A switch swaps one pointer and touches no memory of the device.
 //!
-//! Adapters are checked and merged on the host, as [`Runtime`](crate::runtime::Runtime) does it; networks are the same
-//! code, run on another implementation of [`Ops`](crate::runtime::Ops).
+//! Adapters are checked on the host, as [`Runtime`](crate::runtime::Runtime) does it, and merged on the device; networks are
+//! the same code, run on another implementation of [`Ops`](crate::runtime::Ops).
 
 mod base;
+mod deltas;
+mod dense_back;
 mod error;
 mod images;
 mod images_back;
+mod kernels;
 #[cfg(feature = "metal")]
 mod metal;
 mod open;
@@ -23,6 +26,7 @@ mod tape;
 mod task;
 
 pub use base::DeviceBase;
+pub use deltas::{DeviceDeltas, Rule, Trained};
 pub use error::Error;
 pub use open::{fetch, open};
 pub use ops::DeviceEval;

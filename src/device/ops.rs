@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::images::activation_of;
-use super::sequences::Ragged;
-use super::{DeviceTask, Error, fetch};
-use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
+use super::sequences::Padding;
+use super::{DeviceTask, Error, fetch, kernels};
+use crate::kernels::{self as host, Grid, Heads, Interpolation, Segments, Window, Workspace};
 use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
 
 /// Computes the operations of a network on the device that a task is on.
@@ -19,7 +19,7 @@ pub struct DeviceEval<'a> {
     workspace: &'a Workspace,
     failed: Option<candle_core::Error>,
     /// How the sequences of the batch are padded, once that is known.
-    pub(super) ragged: Option<(Segments, Ragged)>,
+    pub(super) padding: Option<(Segments, Padding)>,
 }
 
 /// An activation on the device; none after a failure.
@@ -28,18 +28,22 @@ pub type Value = Option<Tensor>;
 impl<'a> DeviceEval<'a> {
     /// A forward pass of `task`; `workspace` is for what is made ready on the host.
     pub fn new(task: &'a DeviceTask, workspace: &'a Workspace) -> Self {
-        Self { task, workspace, failed: None, ragged: None }
+        Self { task, workspace, failed: None, padding: None }
     }
 
     /// The values of an activation, copied from the device: `[rows, features]`.
     ///
     /// # Errors
     /// What the device refused first.
-    pub fn receive(&mut self, value: Value) -> Result<kernels::Tensor, Error> {
-        match (self.failed.take(), value) {
-            (Some(error), _) => Err(error.into()),
-            (None, Some(value)) => fetch(&value),
-            (None, None) => Ok(kernels::Tensor::from_vec(Vec::new(), 0, 0)),
+    pub fn receive(&mut self, value: Value) -> Result<host::Tensor, Error> {
+        fetch(&self.take(value)?)
+    }
+
+    /// An activation, or what the device refused first.
+    pub(super) fn take(&mut self, value: Value) -> candle_core::Result<Tensor> {
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => present(value),
         }
     }
 
@@ -67,13 +71,35 @@ impl<'a> DeviceEval<'a> {
         [param.elements() / features.max(1), features]
     }
 
+    /// A linear layer without its bias.
+    pub(super) fn product(&mut self, x: &Value, layer: LayerId) -> Result<Value, runtime::Error> {
+        let weight = self.weight(layer)?;
+        Ok(self.run(|_| present(x.clone())?.matmul(&weight.flatten_from(1)?.t()?)))
+    }
+
+    /// The bias of a layer, or 0 for all columns where it has none.
+    pub(super) fn bias_of(&self, layer: LayerId, like: &Tensor) -> candle_core::Result<Tensor> {
+        match self.task.param(layer, Part::Bias) {
+            Some(bias) => Ok(bias.clone()),
+            None => Tensor::zeros(1, like.dtype(), like.device()),
+        }
+    }
+
+    /// GELU of what a linear layer gave without its bias.
+    pub(super) fn activated(&mut self, x: Value, layer: LayerId) -> Value {
+        self.run(|this| {
+            let x = present(x)?;
+            kernels::bias_gelu(&x, &this.bias_of(layer, &x)?)
+        })
+    }
+
     /// An interpolation of a table as a matrix: what it makes of the unit vectors.
     pub(super) fn interpolation(&mut self, layer: LayerId, map: &Interpolation) -> Value {
         let [entries, _] = self.table(layer);
         self.run(|this| {
             let mut unit = vec![0.0; entries * entries];
             unit.iter_mut().step_by(entries + 1).for_each(|value| *value = 1.0);
-            let matrix = kernels::interpolate(this.workspace, &unit, entries, map);
+            let matrix = host::interpolate(this.workspace, &unit, entries, map);
             this.task.base().send(&matrix, &[map.rows(), entries])
         })
     }
@@ -100,7 +126,7 @@ impl Ops for DeviceEval<'_> {
         self.workspace
     }
 
-    fn constant(&mut self, tensor: kernels::Tensor) -> Value {
+    fn constant(&mut self, tensor: host::Tensor) -> Value {
         self.run(|this| this.task.base().send(&tensor, &[tensor.rows(), tensor.cols()]))
     }
 
@@ -145,15 +171,11 @@ impl Ops for DeviceEval<'_> {
     }
 
     fn linear(&mut self, x: &Value, layer: LayerId) -> Result<Value, runtime::Error> {
-        let weight = self.weight(layer)?;
-        let bias = self.task.param(layer, Part::Bias).cloned();
-        Ok(self.run(|_| {
-            let x = present(x.clone())?;
-            let y = x.matmul(&weight.flatten_from(1)?.t()?)?;
-            match bias {
-                Some(bias) => y.broadcast_add(&bias),
-                None => Ok(y),
-            }
+        let y = self.product(x, layer)?;
+        let bias = self.task.param(layer, Part::Bias);
+        Ok(self.run(|_| match bias {
+            Some(bias) => present(y)?.broadcast_add(bias),
+            None => present(y),
         }))
     }
 
@@ -215,17 +237,22 @@ impl Ops for DeviceEval<'_> {
         let weight = self.weight(layer)?;
         let bias = self.task.param(layer, Part::Bias).cloned();
         Ok(self.run(|_| {
-            let [normal, _] = normalized(&present(x.clone())?, eps)?;
-            let y = normal.to_dtype(weight.dtype())?.broadcast_mul(&weight)?;
-            match bias {
-                Some(bias) => y.broadcast_add(&bias),
-                None => Ok(y),
-            }
+            let bias = bias.map_or_else(|| weight.zeros_like(), Ok)?;
+            kernels::layer_norm(&present(x.clone())?, &weight, &bias, eps)
         }))
     }
 
     fn gelu(&mut self, x: Value) -> Value {
-        self.run(|_| present(x)?.gelu_erf())
+        self.run(|_| {
+            let x = present(x)?;
+            kernels::bias_gelu(&x, &Tensor::zeros(1, x.dtype(), x.device())?)
+        })
+    }
+
+    fn feed_forward(&mut self, x: &Value, layers: [LayerId; 2]) -> Result<Value, runtime::Error> {
+        let middle = self.product(x, layers[0])?;
+        let middle = self.activated(middle, layers[0]);
+        self.linear(&middle, layers[1])
     }
 
     fn add(&mut self, x: Value, y: &Value) -> Value {
@@ -247,14 +274,6 @@ impl Ops for DeviceEval<'_> {
             present(x)?.index_select(&this.task.base().send_rows(&first)?, 0)
         })
     }
-}
-
-/// The rows at mean 0 and deviation 1, and the deviation that they had, `[rows, 1]`, both in f32.
-pub(super) fn normalized(x: &Tensor, eps: f32) -> candle_core::Result<[Tensor; 2]> {
-    let x = x.to_dtype(DType::F32)?;
-    let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
-    Ok([x.broadcast_div(&deviation)?, deviation])
 }
 
 /// An activation, which is there as long as nothing has failed.

@@ -8,7 +8,8 @@ use candle_core::Device;
 
 use super::{DeviceBase, DeviceEval, DeviceTask, Error};
 use crate::kernels::{self, Workspace};
-use crate::runtime::{Examples, Input, Network, Prediction, Runtime, Score, Task, score};
+use crate::runtime::landing::Landing;
+use crate::runtime::{self, Examples, Input, Network, Prediction, Runtime, Score, score};
 
 /// As [`Runtime`], with base and tasks in the memory of a device.
 pub struct DeviceRuntime<N> {
@@ -55,12 +56,14 @@ impl<N: Network> DeviceRuntime<N> {
         &self.base_task
     }
 
-    /// Reads an adapter file, checks it against the base, merges its layers and uploads them. The current task stays.
+    /// Reads an adapter file, checks it against the base, uploads its layers and merges them there. The current task stays.
     ///
     /// # Errors
     /// As [`Runtime::load`], and if the device refuses a tensor.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Arc<DeviceTask>, Error> {
-        self.upload(&*self.host.load(path)?)
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| runtime::Error::Io { path: path.to_owned(), source })?;
+        self.load_bytes(&bytes, &path.display().to_string())
     }
 
     /// As [`DeviceRuntime::load`], from memory; `origin` names the adapter in messages.
@@ -68,11 +71,9 @@ impl<N: Network> DeviceRuntime<N> {
     /// # Errors
     /// As [`DeviceRuntime::load`].
     pub fn load_bytes(&self, bytes: &[u8], origin: &str) -> Result<Arc<DeviceTask>, Error> {
-        self.upload(&*self.host.load_bytes(bytes, origin)?)
-    }
-
-    fn upload(&self, task: &Task) -> Result<Arc<DeviceTask>, Error> {
-        DeviceTask::upload(task, self.host.network().layout(), &self.base).map(Arc::new)
+        let (base, network) = (self.host.base(), self.host.network());
+        let landing = Landing::new(base, network, &self.host.parsed(bytes, origin)?, origin)?;
+        DeviceTask::land(landing, network.layout(), &self.base, base, origin).map(Arc::new)
     }
 
     /// Makes `task` current and returns the one that was: one exchange of a pointer, as [`Runtime::switch`].

@@ -1,9 +1,9 @@
 //! Operations on rows that belong to examples of several lengths.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::Tensor;
 
-use super::DeviceEval;
 use super::ops::Value;
+use super::{DeviceEval, kernels};
 use crate::kernels::{Heads, Segments};
 
 /// Sequences of several lengths as ones of the longest: which rows go where, and back.
@@ -13,9 +13,14 @@ pub(super) struct Ragged {
     places: Tensor,
     /// For each row its place.
     rows: Tensor,
-    /// 0 where there is a row, and low enough to leave nothing of it in a softmax where there is none:
-    /// `[examples, 1, 1, longest]`.
-    mask: Tensor,
+}
+
+/// The lengths of sequences, and how those of several are padded.
+#[derive(Clone)]
+pub(super) struct Padding {
+    /// `[examples]`, of u32.
+    lengths: Tensor,
+    ragged: Option<Ragged>,
 }
 
 /// Rows divided by example and head: `[examples, heads, longest, features of a head]`.
@@ -24,18 +29,18 @@ pub(super) struct ByHead {
     longest: usize,
     heads: usize,
     cols: usize,
-    ragged: Option<Ragged>,
+    padding: Padding,
 }
 
 impl ByHead {
     /// What the product of a query and a key is multiplied by.
-    pub(super) fn scale(&self) -> f64 {
-        1.0 / ((self.cols / self.heads) as f64).sqrt()
+    pub(super) fn scale(&self) -> f32 {
+        1.0 / ((self.cols / self.heads) as f32).sqrt()
     }
 
     /// Divides rows.
     pub(super) fn split(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let x = match &self.ragged {
+        let x = match &self.padding.ragged {
             Some(ragged) => x.pad_with_zeros(0, 0, 1)?.index_select(&ragged.places, 0)?,
             None => x.clone(),
         };
@@ -46,7 +51,7 @@ impl ByHead {
     /// Rows again.
     pub(super) fn join(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let x = x.transpose(1, 2)?.contiguous()?.reshape((self.count * self.longest, self.cols))?;
-        match &self.ragged {
+        match &self.padding.ragged {
             Some(ragged) => x.index_select(&ragged.rows, 0),
             None => Ok(x),
         }
@@ -54,12 +59,7 @@ impl ByHead {
 
     /// softmax(q kᵀ / √d): `[examples, heads, longest, longest]`.
     pub(super) fn weights(&self, q: &Tensor, k: &Tensor) -> candle_core::Result<Tensor> {
-        let mut scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * self.scale())?;
-        if let Some(ragged) = &self.ragged {
-            scores = scores.broadcast_add(&ragged.mask)?;
-        }
-        let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-        weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?.to_dtype(q.dtype())
+        kernels::softmax(&q.matmul(&k.t()?)?, &self.padding.lengths, self.scale())
     }
 }
 
@@ -99,29 +99,30 @@ impl DeviceEval<'_> {
         segments: &Segments,
     ) -> candle_core::Result<ByHead> {
         let (count, longest) = (segments.len(), segments.ranges().map(|range| range.len()).max().unwrap_or(0));
-        let is_uniform = count * longest == rows;
-        if !is_uniform && self.ragged.as_ref().is_none_or(|(of, _)| of != segments) {
-            self.ragged = Some((segments.clone(), self.padding(segments, longest)?));
-        }
-        let ragged = self.ragged.as_ref().filter(|_| !is_uniform).map(|(_, ragged)| ragged.clone());
-        Ok(ByHead { count, longest, heads: heads.count, cols, ragged })
+        let padding = match self.padding.take_if(|(of, _)| of == segments) {
+            Some((_, padding)) => padding,
+            None => self.padding_of(segments, longest)?,
+        };
+        self.padding = Some((segments.clone(), padding.clone()));
+        debug_assert_eq!(padding.ragged.is_none(), count * longest == rows);
+        Ok(ByHead { count, longest, heads: heads.count, cols, padding })
     }
 
-    fn padding(&self, segments: &Segments, longest: usize) -> candle_core::Result<Ragged> {
-        const NOTHING: f32 = -1e9;
-        let (mut places, mut rows, mut mask) = (Vec::new(), Vec::new(), Vec::new());
+    fn padding_of(&self, segments: &Segments, longest: usize) -> candle_core::Result<Padding> {
+        let base = self.task.base();
+        let lengths: Vec<u32> = segments.ranges().map(|range| range.len() as u32).collect();
+        let lengths = base.send_rows(&lengths)?;
+        if segments.len() * longest == segments.rows() {
+            return Ok(Padding { lengths, ragged: None });
+        }
+        let (mut places, mut rows) = (Vec::new(), Vec::new());
         for range in segments.ranges() {
             let padded = longest - range.len();
             rows.extend((0..range.len()).map(|row| (places.len() + row) as u32));
-            mask.extend(std::iter::repeat_n(0.0, range.len()).chain(std::iter::repeat_n(NOTHING, padded)));
             places.extend(range.map(|row| row as u32).chain(std::iter::repeat_n(segments.rows() as u32, padded)));
         }
-        let base = self.task.base();
-        Ok(Ragged {
-            places: base.send_rows(&places)?,
-            rows: base.send_rows(&rows)?,
-            mask: base.send_floats(&mask, &[segments.len(), 1, 1, longest])?,
-        })
+        let ragged = Ragged { places: base.send_rows(&places)?, rows: base.send_rows(&rows)? };
+        Ok(Padding { lengths, ragged: Some(ragged) })
     }
 
     /// The share of each row in the mean of its example, `[examples, rows]`; the first `skip` of each have none.

@@ -1,7 +1,6 @@
 //! The way back through attention.
 
-use candle_core::{D, DType};
-
+use super::kernels;
 use super::ops::present;
 use super::tape::{DeviceTape, Traced};
 use crate::kernels::{Heads, Segments};
@@ -20,9 +19,7 @@ impl DeviceTape<'_> {
             let by_head = by_head?;
             let [q, k, v] = [by_head.split(&present(q)?)?, by_head.split(&present(k)?)?, by_head.split(&present(v)?)?];
             let (weights, dy) = (by_head.weights(&q, &k)?, by_head.split(dy)?);
-            let (dweights, wide) = (dy.matmul(&v.t()?)?.to_dtype(DType::F32)?, weights.to_dtype(DType::F32)?);
-            let along = (&dweights * &wide)?.sum_keepdim(D::Minus1)?;
-            let dscores = ((dweights.broadcast_sub(&along)? * wide)? * by_head.scale())?.to_dtype(dy.dtype())?;
+            let dscores = kernels::softmax_grad(&weights, &dy.matmul(&v.t()?)?, by_head.scale())?;
             let [to_q, to_k, to_v] = nodes;
             back.flow(to_q, by_head.join(&dscores.matmul(&k)?)?)?;
             back.flow(to_k, by_head.join(&dscores.t()?.matmul(&q)?)?)?;

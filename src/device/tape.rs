@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 
-use super::ops::{Value, normalized, present};
-use super::{DeviceEval, DeviceTask, Error};
+use super::ops::{Value, present};
+use super::{DeviceEval, DeviceTask, Error, kernels as device};
 use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
-use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
+use crate::runtime::{self, BatchNorm, LayerId, Ops};
 
 /// Gradients of one layer on the device.
 pub struct DeviceGrad {
@@ -125,8 +125,36 @@ impl<'a> DeviceTape<'a> {
         gradient: &kernels::Tensor,
         sink: &mut dyn FnMut(LayerId, DeviceGrad),
     ) -> Result<(), Error> {
-        let base = self.eval.task.base();
-        let gradient = base.send(gradient, &[gradient.rows(), gradient.cols()])?;
+        let gradient = self.eval.task.base().send(gradient, &[gradient.rows(), gradient.cols()])?;
+        self.walk(output, gradient, sink)
+    }
+
+    /// As [`DeviceTape::backward`] from class scores `[examples, classes]`, by their mean cross-entropy against two labels of
+    /// each example: the first counts for `share` and the second for the rest, `smoothing` of the probability is spread over
+    /// all classes, and the gradient is times `factor`. Returns the mean, for which alone the device is waited for.
+    ///
+    /// # Errors
+    /// What the device refused first.
+    pub fn backward_by_labels(
+        mut self,
+        output: &Traced,
+        labels: &[[u32; 2]],
+        [share, smoothing, factor]: [f32; 3],
+        sink: &mut dyn FnMut(LayerId, DeviceGrad),
+    ) -> Result<f32, Error> {
+        let logits = self.eval.take(output.value.clone())?;
+        let classes = logits.dim(1)?;
+        if labels.len() != logits.dim(0)? || labels.iter().flatten().any(|&label| label as usize >= classes) {
+            let message = format!("labels of {} examples for class scores {:?}", labels.len(), logits.dims());
+            return Err(runtime::Error::Input { message }.into());
+        }
+        let labels = self.eval.task.base().send_rows(labels.as_flattened())?;
+        let [losses, gradient] = device::cross_entropy(&logits, &labels, [share, smoothing, factor])?;
+        self.walk(output, gradient, sink)?;
+        Ok(losses.mean_all()?.to_scalar()?)
+    }
+
+    fn walk(self, output: &Traced, gradient: Tensor, sink: &mut dyn FnMut(LayerId, DeviceGrad)) -> Result<(), Error> {
         let mut back = Back { gradients: vec![None; self.steps.len()], sink };
         back.flow(output.node, gradient)?;
         for (node, step) in self.steps.into_iter().enumerate().rev() {
@@ -225,18 +253,7 @@ impl Ops for DeviceTape<'_> {
 
     fn linear(&mut self, x: &Traced, layer: LayerId) -> Result<Traced, runtime::Error> {
         let value = self.eval.linear(&x.value, layer)?;
-        let weight = self.eval.weight(layer)?;
-        let (wanted, node, has_bias) = (self.wants(layer), x.node, self.eval.task.param(layer, Part::Bias).is_some());
-        let kept = x.value.clone().filter(|_| wanted);
-        Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
-            if let Some(x) = kept {
-                back.give(layer, dy.t()?.matmul(&x)?, has_bias.then(|| dy.sum(0)).transpose()?);
-            }
-            match node {
-                Some(_) => back.flow(node, dy.matmul(&weight.flatten_from(1)?)?),
-                None => Ok(()),
-            }
-        }))
+        self.record_linear(x, value, layer)
     }
 
     fn conv(&mut self, x: &Traced, grid: Grid, layer: LayerId, window: Window) -> Result<Traced, runtime::Error> {
@@ -292,34 +309,15 @@ impl Ops for DeviceTape<'_> {
     }
 
     fn layer_norm(&mut self, x: &Traced, layer: LayerId, eps: f32) -> Result<Traced, runtime::Error> {
-        let weight = self.eval.weight(layer)?;
-        let has_bias = self.eval.task.param(layer, Part::Bias).is_some();
-        let value = self.eval.layer_norm(&x.value, layer, eps)?;
-        let (wanted, node, x) = (self.wants(layer), x.node, x.value.clone());
-        Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
-            let [normal, deviation] = normalized(&present(x)?, eps)?;
-            let wide = dy.to_dtype(DType::F32)?;
-            if wanted {
-                back.give(layer, (&wide * &normal)?.sum(0)?, has_bias.then(|| wide.sum(0)).transpose()?);
-            }
-            let scaled = wide.broadcast_mul(&weight.to_dtype(DType::F32)?)?;
-            let along = (&scaled * &normal)?.mean_keepdim(D::Minus1)?;
-            let mean = scaled.mean_keepdim(D::Minus1)?;
-            let dx = scaled.broadcast_sub(&mean)?.sub(&normal.broadcast_mul(&along)?)?.broadcast_div(&deviation)?;
-            back.flow(node, dx.to_dtype(dy.dtype())?)
-        }))
+        self.record_layer_norm(x, layer, eps)
     }
 
     fn gelu(&mut self, x: Traced) -> Traced {
-        let value = self.eval.gelu(x.value.clone());
-        self.record(value, x.node.is_some(), move |dy, back| {
-            // Φ(x) + x φ(x)
-            let kept = present(x.value)?;
-            let below = ((&kept * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5;
-            let density = ((kept.sqr()? * -0.5)?.exp()?
-                * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2))?;
-            back.flow(x.node, (dy * (below? + (kept * density)?)?)?)
-        })
+        self.record_gelu(x)
+    }
+
+    fn feed_forward(&mut self, x: &Traced, layers: [LayerId; 2]) -> Result<Traced, runtime::Error> {
+        self.record_feed_forward(x, layers)
     }
 
     fn add(&mut self, x: Traced, y: &Traced) -> Traced {

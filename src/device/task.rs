@@ -6,8 +6,10 @@ use candle_core::Tensor;
 
 use super::base::bytes;
 use super::{DeviceBase, Error};
+use crate::base::Base;
 use crate::format::Digest;
 use crate::kernels::Workspace;
+use crate::runtime::landing::Landing;
 use crate::runtime::{self, Labelled, LayerId, Layout, Part, Task, WeightRef, Weights};
 
 /// One base in a device's memory seen through one adapter. Immutable once built.
@@ -32,6 +34,44 @@ impl DeviceTask {
         Ok(Self { labels, digest, ..Self::of(task, layout, base)? })
     }
 
+    /// Uploads what an adapter that has been checked holds, and merges it on the device where that has a kernel for its
+    /// encoding; what else there is of it is merged on the host, which has the base in `host`.
+    ///
+    /// # Errors
+    /// If a value is none that the format allows, or the device refuses a tensor.
+    pub(super) fn land(
+        landing: Landing<'_>,
+        layout: &Arc<Layout>,
+        base: &Arc<DeviceBase>,
+        host: &Base,
+        origin: &str,
+    ) -> Result<Self, Error> {
+        let mut slots: Box<[_]> = base.layers().into();
+        let mut own_bytes = 0;
+        for landed in &landing.entries {
+            let (layer, part) = (landed.layer.index(), landed.part as usize);
+            let merged = match (&base.layers()[layer][part], landed.base) {
+                (Some(weight), Some(_)) => {
+                    landed.entry.check().map_err(|source| landed.refused(source, origin))?;
+                    base.merged(weight, &landed.entry)?
+                }
+                _ => None,
+            };
+            let tensor = match merged {
+                Some(tensor) => tensor,
+                None => {
+                    let shape: Vec<usize> = landed.entry.shape.dims().iter().map(|&size| size as usize).collect();
+                    base.send(&landed.merged(host, origin)?, &shape)?
+                }
+            };
+            own_bytes += bytes(&tensor);
+            slots[layer][part] = Some(tensor);
+        }
+        let Landing { name, labels, digest, .. } = landing;
+        let (digest, layout, base) = (Some(digest), layout.clone(), base.clone());
+        Ok(Self { name, labels, digest, layout, base, slots, own_bytes })
+    }
+
     /// Uploads what of any weights is not the base's, as of a task that is being trained.
     ///
     /// # Errors
@@ -48,12 +88,7 @@ impl DeviceTask {
                 };
                 let values = weight.floats(&workspace);
                 let shape = layer.param(part).map(|param| param.shape.clone()).unwrap_or_default();
-                let rest: usize = shape.iter().skip(1).product();
-                // The first dimension of a head is the task's own.
-                let first = values.len() / rest.max(1);
-                let shape: Vec<usize> =
-                    shape.iter().enumerate().map(|(at, &size)| if at == 0 { first } else { size }).collect();
-                let tensor = base.send(&values, &shape)?;
+                let tensor = base.send(&values, &shape_of(&shape, values.len()))?;
                 own_bytes += bytes(&tensor);
                 slots[id.index()][part as usize] = Some(tensor);
             }
@@ -82,6 +117,11 @@ impl DeviceTask {
         &self.base
     }
 
+    /// Puts a tensor in the place of one that is there.
+    pub(super) fn set(&mut self, layer: LayerId, part: Part, tensor: Tensor) {
+        self.slots[layer.index()][part as usize] = Some(tensor);
+    }
+
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -94,6 +134,13 @@ impl DeviceTask {
     pub(super) fn required(&self, layer: LayerId, part: Part) -> Result<&Tensor, runtime::Error> {
         self.param(layer, part).ok_or_else(|| runtime::Error::NoHead { task: self.name.clone() })
     }
+}
+
+/// The shape of a tensor of `elements`, whose first dimension is the task's own where the layer is a head.
+pub(super) fn shape_of(shape: &[usize], elements: usize) -> Vec<usize> {
+    let rest: usize = shape.iter().skip(1).product();
+    let first = elements / rest.max(1);
+    shape.iter().enumerate().map(|(at, &size)| if at == 0 { first } else { size }).collect()
 }
 
 impl Labelled for DeviceTask {

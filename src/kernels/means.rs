@@ -72,6 +72,19 @@ impl Means {
         })
     }
 
+    /// These as they are.
+    pub fn of_floats(values: Vec<f32>) -> Self {
+        Self(Store::F32(values))
+    }
+
+    /// All of them where they are kept in f32, and else none.
+    pub fn floats(&self) -> &[f32] {
+        match &self.0 {
+            Store::F32(values) => values,
+            _ => &[],
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.0 {

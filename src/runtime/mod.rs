@@ -11,6 +11,7 @@ mod eval;
 mod evaluate;
 mod file;
 mod input;
+pub(crate) mod landing;
 mod layout;
 mod network;
 mod ops;

@@ -98,13 +98,19 @@ impl<N: Network> Runtime<N> {
     /// # Errors
     /// As [`Runtime::load`].
     pub fn load_bytes(&self, bytes: &[u8], origin: &str) -> Result<Arc<Task>, Error> {
+        let adapter = self.parsed(bytes, origin)?;
+        Task::build(&self.base, &self.network, &adapter, origin).map(Arc::new)
+    }
+
+    /// An adapter whose file is whole, and signed as it must be.
+    pub(crate) fn parsed<'a>(&self, bytes: &'a [u8], origin: &str) -> Result<Adapter<'a>, Error> {
         let refuse = |source| Error::Format { origin: origin.to_owned(), source };
         let adapter = Adapter::parse(bytes).map_err(refuse)?;
         #[cfg(feature = "sign")]
         if let Some(keys) = &self.trusted {
             adapter.verify(keys).map_err(refuse)?;
         }
-        Task::build(&self.base, &self.network, &adapter, origin).map(Arc::new)
+        Ok(adapter)
     }
 
     /// Makes `task` current and returns the one that was. Forward passes under way go on with the task

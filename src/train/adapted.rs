@@ -48,6 +48,13 @@ pub struct Step {
     pub number: u32,
 }
 
+impl Step {
+    /// The factor that brings gradients of this norm to the largest that there may be.
+    pub(super) fn clipped(&self, norm: f32) -> f32 {
+        self.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 })
+    }
+}
+
 impl Adapted {
     /// The base, with nothing of the task's own.
     pub fn new(base: &Base, layout: &Arc<Layout>) -> Self {
@@ -178,6 +185,26 @@ impl Adapted {
         &self.wanted
     }
 
+    /// Tensors that are trained, with their layers.
+    #[cfg(feature = "candle")]
+    pub(super) fn trained(&self) -> impl Iterator<Item = (LayerId, Part, &OwnParam)> {
+        let layers = self.own.iter().enumerate().filter_map(|(index, own)| Some((LayerId(index), own.as_ref()?)));
+        layers.flat_map(|(id, own)| {
+            [Part::Weight, Part::Bias].into_iter().zip(own.params()).map(move |(part, param)| (id, part, param))
+        })
+    }
+
+    /// One of them.
+    #[cfg(feature = "candle")]
+    pub(super) fn trained_mut(&mut self, id: LayerId, part: Part) -> Option<&mut OwnParam> {
+        let own = self.own[id.index()].as_mut()?;
+        match part {
+            Part::Weight => Some(&mut own.weight),
+            Part::Bias => own.bias.as_mut(),
+            Part::Mean | Part::Variance => None,
+        }
+    }
+
     /// The penalty (λ / L) Σ |s| over the L tapped layers of the network.
     pub fn penalty(&self, lambda: f32) -> f32 {
         lambda / self.tapped.max(1) as f32 * self.gated().map(|(_, gate)| gate.score().abs()).sum::<f32>()
@@ -231,7 +258,7 @@ impl Adapted {
             self.own.iter_mut().flatten().flat_map(OwnLayer::params_mut).for_each(|param| param.gradient = None);
             return false;
         }
-        let clipped = step.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
+        let clipped = step.clipped(norm);
         let penalty = step.lambda / self.tapped.max(1) as f32;
         let mean = self.layout.tapped().map(|id| self.layout.layer(id).elements()).sum::<usize>() as f32
             / self.tapped.max(1) as f32;

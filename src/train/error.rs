@@ -30,7 +30,7 @@ pub enum Error {
 
     #[cfg(feature = "candle")]
     #[error(transparent)]
-    Device(crate::device::Error),
+    Device(#[from] crate::device::Error),
 
     #[error("nothing to train: the method is head, and the base's head is kept")]
     NothingToTrain,

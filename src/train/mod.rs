@@ -34,6 +34,7 @@ mod progress;
 mod ranking;
 mod recompute;
 mod replay;
+mod resident;
 mod schedule;
 mod select;
 mod stretch;

@@ -50,9 +50,26 @@ impl State {
     pub(super) fn bytes(&self) -> usize {
         self.first.bytes() + self.second.bytes()
     }
+
+    /// Both means, of those that are kept in f32.
+    #[cfg(feature = "candle")]
+    pub(super) fn floats(&self) -> [&[f32]; 2] {
+        [self.first.floats(), self.second.floats()]
+    }
+
+    /// Makes these its means.
+    #[cfg(feature = "candle")]
+    pub(super) fn set_floats(&mut self, [first, second]: [Vec<f32>; 2]) {
+        (self.first, self.second) = (Means::of_floats(first), Means::of_floats(second));
+    }
 }
 
 impl Optimizer {
+    /// Decays of the means of AdamW.
+    pub(super) const BETAS: [f32; 2] = [0.9, 0.999];
+    /// What AdamW adds to the root of the second.
+    pub(super) const EPS: f32 = 1e-8;
+
     /// Running means that it keeps of each parameter.
     pub(super) fn means(&self) -> usize {
         match self {
@@ -77,7 +94,8 @@ impl Optimizer {
         }
         match *self {
             Optimizer::AdamW => {
-                let step = AdamStep { rate, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, step };
+                let [beta1, beta2] = Self::BETAS;
+                let step = AdamStep { rate, beta1, beta2, eps: Self::EPS, decay, step };
                 adamw(workspace, values, gradient, scale, [&mut state.first, &mut state.second], step);
             }
             Optimizer::Sgd { momentum: share } => {

@@ -100,6 +100,12 @@ impl OwnParam {
         Self { values, is_delta: false, merged: Vec::new(), gradient: None, state: State::default() }
     }
 
+    /// Whether its values are added to the base's.
+    #[cfg(feature = "candle")]
+    pub(super) fn is_delta(&self) -> bool {
+        self.is_delta
+    }
+
     /// Makes a read tensor a delta.
     pub(super) fn set_delta(&mut self) {
         self.is_delta = true;

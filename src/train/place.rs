@@ -9,7 +9,7 @@ use super::tape::{Moments, Tape};
 use super::{Config, Error};
 use crate::base::Base;
 #[cfg(feature = "candle")]
-use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceTape, DeviceTask};
+use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceMoments, DeviceTape, DeviceTask};
 use crate::kernels::{Tensor, Workspace};
 #[cfg(feature = "candle")]
 use crate::runtime::{self, Layout};
@@ -59,20 +59,18 @@ impl Place {
         match self {
             Place::Host => Ok(Ready::Host(weights)),
             #[cfg(feature = "candle")]
-            Place::Device(base, layout) => {
-                DeviceTask::of(weights, layout, base).map(Ready::Device).map_err(Error::Device)
-            }
+            Place::Device(base, layout) => Ok(Ready::Device(DeviceTask::of(weights, layout, base)?)),
         }
     }
 }
 
 #[cfg(feature = "candle")]
 fn there(base: &Base, network: &impl Network, processor: Processor, arithmetic: Arithmetic) -> Result<Place, Error> {
-    let device = device::open(processor).map_err(Error::Device)?;
+    let device = device::open(processor)?;
     if device.is_cpu() {
         return host(arithmetic);
     }
-    let base = DeviceBase::upload_as(base, network.layout(), &device, arithmetic).map_err(Error::Device)?;
+    let base = DeviceBase::upload_as(base, network.layout(), &device, arithmetic)?;
     Ok(Place::on(&Arc::new(base), network))
 }
 
@@ -182,6 +180,13 @@ impl<W: Weights> Ready<'_, W> {
     }
 }
 
+/// What a batch normalization saw on a device, and the rows that it is over.
+#[cfg(feature = "candle")]
+pub(super) fn fetched(seen: &DeviceMoments) -> Result<(Moments, usize), Error> {
+    let (mean, variance) = (device::fetch(&seen.mean)?, device::fetch(&seen.variance)?);
+    Ok((Moments { layer: seen.layer, mean, variance }, seen.rows))
+}
+
 /// What a pass of evaluation gives on a device.
 #[cfg(feature = "candle")]
 fn evaluated_there<'t>(
@@ -191,7 +196,7 @@ fn evaluated_there<'t>(
 ) -> Result<Tensor, Error> {
     let mut ops = DeviceEval::new(task, workspace);
     let value = pass(&mut ops)?;
-    ops.receive(value).map_err(Error::Device)
+    Ok(ops.receive(value)?)
 }
 
 /// A pass there and back on a device; `each` gets the gradients of layers where they are.
@@ -210,12 +215,8 @@ fn learn_there(
         tape = tape.with_batch_statistics();
     }
     let output = network.logits(&mut tape, input)?;
-    let (loss, gradient) = loss(&tape.receive(&output).map_err(Error::Device)?);
-    let moments = tape.take_moments().into_iter().map(|seen| {
-        let (mean, variance) = (device::fetch(&seen.mean)?, device::fetch(&seen.variance)?);
-        Ok((Moments { layer: seen.layer, mean, variance }, seen.rows))
-    });
-    let moments = moments.collect::<Result<_, _>>().map_err(Error::Device)?;
+    let (loss, gradient) = loss(&tape.receive(&output)?);
+    let moments = tape.take_moments().iter().map(fetched).collect::<Result<_, _>>()?;
     if loss.is_finite() {
         let mut failed = Ok(());
         let mut sink = |layer, gradient| {
@@ -223,7 +224,7 @@ fn learn_there(
                 failed = each(layer, &gradient);
             }
         };
-        tape.backward(&output, &gradient, &mut sink).and(failed).map_err(Error::Device)?;
+        tape.backward(&output, &gradient, &mut sink).and(failed)?;
     }
     Ok((loss, moments))
 }

@@ -13,6 +13,7 @@ use super::head::Head;
 use super::improved::Improved;
 use super::place::{Ready, Way};
 use super::progress::{Event, Observer, Phase};
+use super::resident::{Resident, Stepped};
 use super::schedule::cosine;
 use super::select;
 use super::tape::Moments;
@@ -134,42 +135,51 @@ impl<N: Network> Run<'_, N> {
     ) -> Result<(), Error> {
         let order = self.order(self.config.batch);
         let before = (course.pass.epoch - 1) * order.len();
+        let mut there = self.resident(&course.adapted)?;
         for (number, batch) in order.iter().enumerate().skip(course.pass.done) {
             let step = before + number;
             if step >= total || self.is_over() {
                 break;
             }
-            self.step(course, batch, step, total, observer)?;
+            self.step(course, there.as_mut(), batch, [step, total], observer)?;
             course.pass.done = number + 1;
             if course.stage == Stage::Tune && self.is_settled(course, step + 1, total) {
                 self.settle(course, observer)?;
+                there = self.resident(&course.adapted)?;
             }
             self.stopped = observer.stop();
             if keeper.is_due() || self.stopped {
+                there.iter().try_for_each(|there| there.write_back(&mut course.adapted))?;
                 keeper.keep(self, course, observer);
             }
             if self.stopped {
                 break;
             }
         }
-        Ok(())
+        there.iter().try_for_each(|there| there.write_back(&mut course.adapted))
     }
 
     /// One step of forward, backward and update. One whose loss or gradient is no number changes nothing.
     fn step(
         &mut self,
         course: &mut Course,
+        there: Option<&mut Resident>,
         batch: &[usize],
-        step: usize,
-        total: usize,
+        [step, total]: [usize; 2],
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let started = Instant::now();
         let adapted = &mut course.adapted;
-        let Learned { loss, gradients, moments } = self.gradients(adapted, adapted.wanted(), batch)?;
-        gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
-        let done =
-            loss.is_finite() && adapted.update(&self.workspace, self.update(step, total, self.gated_steps(total)));
+        let update = self.update(step, total, self.gated_steps(total));
+        let Stepped { loss, moments, done } = match there {
+            Some(there) => self.step_there(there, adapted.wanted(), batch, update)?,
+            None => {
+                let Learned { loss, gradients, moments } = self.gradients(adapted, adapted.wanted(), batch)?;
+                gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
+                let done = loss.is_finite() && adapted.update(&self.workspace, update);
+                Stepped { loss, moments, done }
+            }
+        };
         if done {
             moments.iter().for_each(|(moments, rows)| adapted.follow(moments, *rows, self.config.momentum));
             course.pass.loss += loss * batch.len() as f32;
@@ -213,11 +223,9 @@ impl<N: Network> Run<'_, N> {
     /// Forward and, where the loss is a number, backward over one batch, as many examples at once as there may be.
     pub(super) fn gradients(&self, weights: &impl Weights, wanted: &[bool], batch: &[usize]) -> Result<Learned, Error> {
         let mut all = Learned { loss: 0.0, gradients: Vec::new(), moments: Vec::new() };
-        let seed = self.config.seed.wrapping_add(u64::from(self.counts.steps) << 32);
         let ready = self.place.ready(weights)?;
-        for (number, part) in batch.chunks(self.sizes.step).enumerate() {
-            let share = part.len() as f32 / batch.len() as f32;
-            self.add_gradients(&ready, wanted, part, share, seed.wrapping_add(number as u64), &mut all)?;
+        for (part, share, seed) in self.parts(batch) {
+            self.add_gradients(&ready, wanted, &self.varied(part, seed)?, share, &mut all)?;
             if !all.loss.is_finite() {
                 all.gradients.clear();
                 break;
@@ -226,19 +234,31 @@ impl<N: Network> Run<'_, N> {
         Ok(all)
     }
 
+    /// As many examples of a batch as there may be at once, the share of it that they are, and a seed.
+    pub(super) fn parts<'b>(&self, batch: &'b [usize]) -> impl Iterator<Item = (&'b [usize], f32, u64)> + use<'b, N> {
+        let seed = self.config.seed.wrapping_add(u64::from(self.counts.steps) << 32);
+        let parts = batch.chunks(self.sizes.step).enumerate();
+        parts
+            .map(move |(number, part)| (part, part.len() as f32 / batch.len() as f32, seed.wrapping_add(number as u64)))
+    }
+
+    /// Examples as they are learned from.
+    pub(super) fn varied(&self, part: &[usize], seed: u64) -> Result<Varied, Error> {
+        let (config, examples) = (self.config, self.data.train);
+        let labels: Vec<usize> = part.iter().map(|&index| examples.label(index)).collect();
+        Ok(Varied::new(examples.training_batch(part, seed)?, labels, config, seed))
+    }
+
     /// Adds what some examples of a batch teach, by the `share` of it that they are.
     fn add_gradients(
         &self,
         weights: &Ready<'_, impl Weights>,
         wanted: &[bool],
-        part: &[usize],
+        part: &Varied,
         share: f32,
-        seed: u64,
         all: &mut Learned,
     ) -> Result<(), Error> {
-        let (config, examples) = (self.config, self.data.train);
-        let labels: Vec<usize> = part.iter().map(|&index| examples.label(index)).collect();
-        let part = Varied::new(examples.training_batch(part, seed)?, labels, config, seed);
+        let config = self.config;
         let way = Way {
             wanted,
             batch_statistics: config.resolved_norms(self.network.layout()) == Norms::Statistics,

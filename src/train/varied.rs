@@ -40,6 +40,13 @@ impl Varied {
         Self { input, labels, mixed }
     }
 
+    /// Both labels of each example, and the share of the first.
+    #[cfg(feature = "candle")]
+    pub(super) fn pairs(&self) -> (Vec<[u32; 2]>, f32) {
+        let (others, share) = self.mixed.as_ref().map_or((&self.labels, 1.0), |mixed| (&mixed.labels, mixed.share));
+        (self.labels.iter().zip(others).map(|(&label, &other)| [label as u32, other as u32]).collect(), share)
+    }
+
     /// Mean cross-entropy of class scores, and its gradient; of a mixed example that of both labels by their shares
     /// (mixup, arXiv 1710.09412).
     pub(super) fn loss(&self, workspace: &Workspace, logits: &Tensor, smoothing: f32) -> (f32, Tensor) {

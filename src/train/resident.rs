@@ -1,0 +1,141 @@
+//! Steps whose deltas and optimizer stay on the device: the host sees no more of a step than its loss and the norm of its
+//! gradients.
+
+use super::Error;
+use super::adapted::{Adapted, Step};
+use super::tape::Moments;
+use super::trainer::Run;
+#[cfg(feature = "candle")]
+use super::{config::Norms, optimizer::Optimizer, place::Place, place::fetched};
+#[cfg(feature = "candle")]
+use crate::device::{DeviceDeltas, DeviceTape, Rule, Trained};
+#[cfg(feature = "candle")]
+use crate::kernels::Precision;
+use crate::runtime::Network;
+#[cfg(feature = "candle")]
+use crate::runtime::{LayerKind, Part};
+
+/// What is trained of a task, on a device; without devices there is none.
+#[cfg(feature = "candle")]
+pub(super) struct Resident(DeviceDeltas);
+#[cfg(not(feature = "candle"))]
+pub(super) enum Resident {}
+
+/// What came of a step.
+pub(super) struct Stepped {
+    /// Mean loss, without the penalty.
+    pub(super) loss: f32,
+    /// What batch normalizations saw, with the rows it is over.
+    pub(super) moments: Vec<(Moments, usize)>,
+    /// Whether it changed anything.
+    pub(super) done: bool,
+}
+
+#[cfg(feature = "candle")]
+impl Resident {
+    /// Copies what is trained back into `adapted`, from which it came.
+    pub(super) fn write_back(&self, adapted: &mut Adapted) -> Result<(), Error> {
+        let mut rows = Vec::new();
+        self.0.fetch(|layer, part, states| rows.push((layer, part, states.map(<[f32]>::to_vec))))?;
+        for (layer, part, [values, first, second]) in rows {
+            if let Some(param) = adapted.trained_mut(layer, part) {
+                param.values = values;
+                param.state.set_floats([first, second]);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "candle")]
+impl<N: Network> Run<'_, N> {
+    /// Brings what is trained to the device that the run computes on. None where it computes on the host, and where the host
+    /// has to see the gradients: of layers under gates, and for running means in few bits.
+    pub(super) fn resident(&self, adapted: &Adapted) -> Result<Option<Resident>, Error> {
+        let Place::Device(base, layout) = &self.place else { return Ok(None) };
+        if adapted.gated().next().is_some() || self.config.states != Precision::F32 {
+            return Ok(None);
+        }
+        let config = self.config;
+        let trained = adapted.trained().map(|(layer, part, param)| {
+            let (share, decay) = match layout.layer(layer).kind {
+                LayerKind::Head => (config.head_rate / config.rate, config.decay),
+                LayerKind::Linear | LayerKind::Depthwise => (1.0, config.decay),
+                LayerKind::Norm | LayerKind::Embedding => (1.0, 0.0),
+            };
+            let pace = [share, if part == Part::Weight { decay } else { 0.0 }];
+            let means = param.state.floats();
+            Trained { layer, part, is_delta: param.is_delta(), values: &param.values, means, pace }
+        });
+        let trained: Vec<Trained<'_>> = trained.collect();
+        let deltas = DeviceDeltas::upload(adapted, &trained, rule(config.optimizer, 1), layout, base)?;
+        Ok(Some(Resident(deltas)))
+    }
+
+    /// One step of forward, backward and update on the device.
+    pub(super) fn step_there(
+        &self,
+        there: &mut Resident,
+        wanted: &[bool],
+        batch: &[usize],
+        step: Step,
+    ) -> Result<Stepped, Error> {
+        let deltas = &mut there.0;
+        let mut stepped = Stepped { loss: 0.0, moments: Vec::new(), done: false };
+        let by_batch = self.config.resolved_norms(self.network.layout()) == Norms::Statistics;
+        for (part, share, seed) in self.parts(batch) {
+            let varied = self.varied(part, seed)?;
+            let mut tape = DeviceTape::new(deltas.task(), wanted, &self.workspace);
+            if by_batch {
+                tape = tape.with_batch_statistics();
+            }
+            let logits = self.network.logits(&mut tape, &varied.input)?;
+            for seen in tape.take_moments() {
+                stepped.moments.push(fetched(&seen)?);
+            }
+            let (labels, first) = varied.pairs();
+            let mut failed = Ok(());
+            let mut add = |layer, gradient| {
+                if failed.is_ok() {
+                    failed = deltas.add(layer, &gradient);
+                }
+            };
+            let numbers = [first, self.config.smoothing, share];
+            stepped.loss += share * tape.backward_by_labels(&logits, &labels, numbers, &mut add)?;
+            failed?;
+        }
+        let norm = deltas.squared_norm()?.sqrt();
+        stepped.done = stepped.loss.is_finite() && norm.is_finite();
+        match stepped.done {
+            true => deltas.update(rule(step.optimizer, step.number), [step.rate, step.clipped(norm)])?,
+            false => deltas.drop_gradients(),
+        }
+        Ok(stepped)
+    }
+}
+
+#[cfg(feature = "candle")]
+fn rule(optimizer: Optimizer, step: u32) -> Rule {
+    match optimizer {
+        Optimizer::AdamW => Rule::AdamW { betas: Optimizer::BETAS, eps: Optimizer::EPS, step },
+        Optimizer::Sgd { momentum } => Rule::Momentum(momentum),
+    }
+}
+
+#[cfg(not(feature = "candle"))]
+impl Resident {
+    pub(super) fn write_back(&self, _: &mut Adapted) -> Result<(), Error> {
+        match *self {}
+    }
+}
+
+#[cfg(not(feature = "candle"))]
+impl<N: Network> Run<'_, N> {
+    pub(super) fn resident(&self, _: &Adapted) -> Result<Option<Resident>, Error> {
+        Ok(None)
+    }
+
+    pub(super) fn step_there(&self, there: &mut Resident, _: &[bool], _: &[usize], _: Step) -> Result<Stepped, Error> {
+        match *there {}
+    }
+}
