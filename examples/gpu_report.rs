@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Bases of MiniLM's and of a small vision transformer's sizes are made of random numbers. On each: the device's logits
-//! against the host's; forward passes; training steps of four layers, by the whole trainer; fifty tasks loaded, switched
-//! between and their memory. `--small` is for a try without a GPU. `benches/peers/gpu.py` times PyTorch at the same work.
+//! against the host's; forward passes; training steps of four layers, by the whole trainer, in f32 and bf16; fifty tasks
+//! loaded, switched between and their memory. `--small` is for a try without a GPU. `benches/peers/gpu.py` times PyTorch at the same work.
 
 #[path = "../tests/common/adapter.rs"]
 #[allow(dead_code)]
@@ -20,26 +20,31 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
 use adapter::AdapterFile;
 use base::{Numbers, Sizes, Weights};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
-use taps::device::{self, DeviceRuntime};
+use taps::device::{self, DeviceBase, DeviceRuntime};
 use taps::format::Encoding;
 use taps::kernels::Segments;
 use taps::models::InputSpec;
-use taps::runtime::{self, Images, Processor, Tokens};
-use taps::train::{Quiet, Select, fine_tune_on};
+use taps::runtime::{self, Arithmetic, Images, Processor, Tokens};
+use taps::train::{Event, Observer, Select, fine_tune_on};
 use taps::{Base, Config, Examples, Input, Model, Network, Runtime};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Largest difference of logits from the host's, as a share of the largest.
 const OFF: f32 = 1e-3;
+/// The same in 16 bits.
+const OFF_IN_16_BITS: f32 = 5e-2;
 const TASKS: u64 = 50;
+/// Training steps that are counted, and before them ones that are not.
 const STEPS: usize = 12;
+const WARM: usize = 3;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -84,18 +89,35 @@ type Row = (String, f64, &'static str);
 fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut row = |what: String, value: f64, unit: &'static str| {
-        println!("{name:<10} {what:<44} {value:>12.4} {unit}");
+        println!("{name:<10} {what:<52} {value:>12.4} {unit}");
         rows.push((format!("{name}: {what}"), value, unit));
     };
-    let base = Base::open(folder)?;
-    let network = Model::open(&base)?;
-    let started = Instant::now();
-    let runtime = DeviceRuntime::new(Runtime::new(base, network), device)?;
-    row("upload of the base".into(), started.elapsed().as_secs_f64() * 1e3, "ms");
-    let (host, there) = (runtime.host(), runtime.base().clone());
-    let base_bytes = there.bytes();
-    row("base on the device".into(), base_bytes as f64 / 1e6, "MB");
+    for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
+        let base = Base::open(folder)?;
+        let host = Runtime::new(base.clone(), Model::open(&base)?);
+        let started = Instant::now();
+        let there = DeviceBase::upload_as(&base, host.network().layout(), device, arithmetic)?;
+        let uploading = 1e3 * started.elapsed().as_secs_f64();
+        let runtime = DeviceRuntime::over(host, Arc::new(there))?;
+        let numbers = arithmetic.name();
+        row(format!("upload of the base, {numbers}"), uploading, "ms");
+        row(format!("base on the device, {numbers}"), runtime.base().bytes() as f64 / 1e6, "MB");
+        passes(&runtime, arithmetic, &mut row)?;
+        if arithmetic == Arithmetic::F32 {
+            tasks(&runtime, &mut row)?;
+        }
+        steps(&runtime, arithmetic, &mut row)?;
+    }
+    Ok(rows)
+}
 
+/// Agreement of logits with the host's, and forward passes.
+fn passes(
+    runtime: &DeviceRuntime<Model>,
+    arithmetic: Arithmetic,
+    row: &mut dyn FnMut(String, f64, &'static str),
+) -> Result<()> {
+    let (host, numbers) = (runtime.host(), arithmetic.name());
     let file = adapter(host, 0);
     let (expected, task) = (host.load_bytes(&file, "made here")?, runtime.load_bytes(&file, "made here")?);
     let few = examples(host.network(), 4).batch(&[0, 1, 2, 3])?;
@@ -103,24 +125,28 @@ fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec
     let size = expected.logits().iter().fold(0f32, |size, value| size.max(value.abs()));
     let apart = expected.logits().iter().zip(found.logits().iter()).map(|(a, b)| (a - b).abs());
     let off = apart.fold(0f32, f32::max) / size;
-    row("logits off the host's, as a share of the largest".into(), f64::from(off), "");
-    if off > OFF {
-        return Err(format!("{name}: logits are off by {off}").into());
+    row(format!("logits off the host's, share of the largest, {numbers}"), f64::from(off), "");
+    if off > if arithmetic == Arithmetic::F32 { OFF } else { OFF_IN_16_BITS } {
+        return Err(format!("logits in {numbers} are off by {off}").into());
     }
-
     for batch in [1, 32] {
         let input = examples(host.network(), batch).batch(&(0..batch).collect::<Vec<_>>())?;
-        row(format!("forward, batch {batch}"), 1e3 * median(9, || runtime.predict_as(task.clone(), &input))?, "ms");
+        let seconds = median(9, || runtime.predict_as(task.clone(), &input))?;
+        row(format!("forward, batch {batch}, {numbers}"), 1e3 * seconds, "ms");
     }
+    Ok(())
+}
 
+/// Fifty tasks: what they copy and take, and the switch between them.
+fn tasks(runtime: &DeviceRuntime<Model>, row: &mut dyn FnMut(String, f64, &'static str)) -> Result<()> {
+    let there = runtime.base();
     let uploaded = there.uploaded();
     let before = card_memory();
+    let files: Vec<Vec<u8>> = (0..TASKS).map(|seed| adapter(runtime.host(), seed)).collect();
     let started = Instant::now();
-    let mut tasks = Vec::new();
-    for seed in 0..TASKS {
-        tasks.push(runtime.load_bytes(&adapter(host, seed), "made here")?);
-    }
-    row("load of a task".into(), started.elapsed().as_secs_f64() * 1e3 / TASKS as f64, "ms");
+    let tasks = files.iter().map(|file| runtime.load_bytes(file, "made here"));
+    let tasks = tasks.collect::<std::result::Result<Vec<_>, _>>()?;
+    row("load of a task".into(), 1e3 * started.elapsed().as_secs_f64() / TASKS as f64, "ms");
     let own: usize = tasks.iter().map(|task| task.own_bytes()).sum();
     row(format!("{TASKS} tasks on the device"), own as f64 / 1e6, "MB");
     let copied = there.uploaded() - uploaded;
@@ -141,7 +167,16 @@ fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec
     if there.uploaded() != uploaded {
         return Err("a switch has copied something".into());
     }
+    Ok(())
+}
 
+/// Training steps of four layers, by the whole trainer.
+fn steps(
+    runtime: &DeviceRuntime<Model>,
+    arithmetic: Arithmetic,
+    row: &mut dyn FnMut(String, f64, &'static str),
+) -> Result<()> {
+    let (host, there, numbers) = (runtime.host(), runtime.base(), arithmetic.name());
     let layout = host.network().layout();
     let tapped: Vec<String> = layout.tapped().map(|id| layout.layer(id).name.clone()).collect();
     let layers = (0..4).map(|number| tapped[(2 * number + 1) * tapped.len() / 8].clone()).collect();
@@ -154,10 +189,31 @@ fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec
         validation: 0.0,
         ..Config::default()
     };
-    let examples = examples(host.network(), STEPS * batch);
-    let tuned = fine_tune_on(&there, host.base(), host.network(), &examples, &config, &mut Quiet)?;
-    row(format!("training step of four layers, batch {batch}"), 1e3 * tuned.seconds_per_step, "ms");
-    Ok(rows)
+    let examples = examples(host.network(), (WARM + STEPS) * batch);
+    let (mut clock, uploaded) = (Clock(Vec::new()), there.uploaded());
+    fine_tune_on(there, host.base(), host.network(), &examples, &config, &mut clock)?;
+    let mut seconds: Vec<f64> = clock.0.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+    if seconds.len() != WARM + STEPS {
+        return Err(format!("{} training steps in place of {}", seconds.len(), WARM + STEPS).into());
+    }
+    let steps = &mut seconds[WARM..];
+    steps.sort_by(f64::total_cmp);
+    row(format!("training step of four layers, batch {batch}, {numbers}"), 1e3 * steps[STEPS / 2], "ms");
+    row(format!("copied for the whole fine-tune, {numbers}"), (there.uploaded() - uploaded) as f64 / 1e6, "MB");
+    Ok(())
+}
+
+/// When tuning began, and when each of its steps was done.
+struct Clock(Vec<Instant>);
+
+impl Observer for Clock {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Begin { .. } => self.0 = vec![Instant::now()],
+            Event::Step { .. } => self.0.push(Instant::now()),
+            _ => {}
+        }
+    }
 }
 
 /// Median seconds of `count` runs after one that is not counted.

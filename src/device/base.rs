@@ -62,6 +62,7 @@ impl DeviceBase {
             }
             this.layers.push(tensors);
         }
+        this.wait()?;
         Ok(this)
     }
 
@@ -81,6 +82,11 @@ impl DeviceBase {
         self.uploaded.fetch_add(view.bytes.len(), Ordering::Relaxed);
         let tensor = Tensor::from_raw_buffer(view.bytes, dtype, view.shape, &self.device)?;
         Ok(Some(tensor.to_dtype(self.dtype)?))
+    }
+
+    /// Waits until what was uploaded is there, for whichever thread uses it.
+    pub(super) fn wait(&self) -> candle_core::Result<()> {
+        self.device.synchronize()
     }
 
     /// Uploads values, to compute with.

@@ -1,26 +1,20 @@
 //! The way back through linear layers, their activation, and norms of rows.
 
-use candle_core::Tensor;
-
 use super::kernels;
-use super::ops::{Value, present};
+use super::ops::{present, there};
 use super::tape::{DeviceTape, Traced};
 use crate::runtime::{self, LayerId, Ops, Part};
 
 impl DeviceTape<'_> {
-    /// A linear layer without its bias, for whoever adds it: what comes back is the gradient of the sum.
-    fn record_product(&mut self, x: &Traced, layer: LayerId) -> Result<Traced, runtime::Error> {
-        let value = self.eval.product(&x.value, layer)?;
-        self.record_linear(x, value, layer)
-    }
-
-    pub(super) fn record_linear(&mut self, x: &Traced, value: Value, layer: LayerId) -> Result<Traced, runtime::Error> {
+    pub(super) fn record_linear(&mut self, x: &Traced, layer: LayerId) -> Result<Traced, runtime::Error> {
+        let value = self.eval.linear(&x.value, layer)?;
         let weight = self.eval.weight(layer)?;
         let (wanted, node, has_bias) = (self.wants(layer), x.node, self.eval.task.param(layer, Part::Bias).is_some());
         let kept = x.value.clone().filter(|_| wanted);
         Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
             if let Some(x) = kept {
-                back.give(layer, dy.t()?.matmul(&x)?, has_bias.then(|| dy.sum(0)).transpose()?);
+                let bias = has_bias.then(|| kernels::column_sums(dy)).transpose()?;
+                back.give(layer, dy.t()?.matmul(&x.whole()?)?, bias);
             }
             match node {
                 Some(_) => back.flow(node, dy.matmul(&weight.flatten_from(1)?)?),
@@ -50,21 +44,8 @@ impl DeviceTape<'_> {
     pub(super) fn record_gelu(&mut self, x: Traced) -> Traced {
         let value = self.eval.gelu(x.value.clone());
         self.record(value, x.node.is_some(), move |dy, back| {
-            let kept = present(x.value)?;
-            let none = Tensor::zeros(1, kept.dtype(), kept.device())?;
-            back.flow(x.node, kernels::bias_gelu_grad(&kept, &none, dy)?)
+            let kept = there(x.value)?;
+            back.flow(x.node, kernels::bias_gelu_grad(&kept.rows, &kept.bias_or_zero()?, dy)?)
         })
-    }
-
-    pub(super) fn record_feed_forward(&mut self, x: &Traced, layers: [LayerId; 2]) -> Result<Traced, runtime::Error> {
-        let middle = self.record_product(x, layers[0])?;
-        let value = self.eval.activated(middle.value.clone(), layers[0]);
-        let bias = self.eval.task.param(layers[0], Part::Bias).cloned();
-        let middle = self.record(value, middle.node.is_some(), move |dy, back| {
-            let kept = present(middle.value)?;
-            let bias = bias.map_or_else(|| Tensor::zeros(1, kept.dtype(), kept.device()), Ok)?;
-            back.flow(middle.node, kernels::bias_gelu_grad(&kept, &bias, dy)?)
-        });
-        self.linear(&middle, layers[1])
     }
 }

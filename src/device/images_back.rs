@@ -4,7 +4,8 @@ use candle_core::{DType, Tensor};
 
 use super::DeviceEval;
 use super::images::{activation_of, offsets};
-use super::ops::present;
+use super::kernels::column_sums;
+use super::ops::{Value, present};
 use super::tape::{DeviceMoments, DeviceTape, Traced};
 use crate::kernels::{Activation, Grid, Window};
 use crate::runtime::{self, BatchNorm, LayerId, LayerKind, Ops, Part};
@@ -26,16 +27,16 @@ impl DeviceTape<'_> {
         let kept = x.value.clone().filter(|_| wanted);
         Ok(self.record(value, wanted || node.is_some(), move |dy, back| {
             if let Some(x) = kept {
-                let mut parts = Vec::new();
+                let (x, mut parts) = (x.whole()?, Vec::new());
                 for pixels in DeviceEval::under(&x, grid, window, 0.0)? {
                     parts.push(match depthwise {
-                        true => (dy * pixels?)?.sum(0)?.unsqueeze(1)?,
+                        true => column_sums(&(dy * pixels?)?)?.unsqueeze(1)?,
                         false => dy.t()?.matmul(&pixels?)?,
                     });
                 }
                 let last = if depthwise { 1 } else { 2 };
                 let gradient = Tensor::stack(&parts, last)?;
-                back.give(layer, gradient, has_bias.then(|| dy.sum(0)).transpose()?);
+                back.give(layer, gradient, has_bias.then(|| column_sums(dy)).transpose()?);
             }
             if node.is_none() {
                 return Ok(());
@@ -68,11 +69,12 @@ impl DeviceTape<'_> {
         let by_batch = self.batch_statistics;
         let (mean, variance) = match by_batch {
             true => {
-                let rows = x.value.as_ref().and_then(|x| x.dim(0).ok()).unwrap_or(0);
-                let mean = self.eval.run(|_| wide(x)?.mean(0));
-                let variance = self.eval.run(|_| wide(x)?.broadcast_sub(&present(mean.clone())?)?.sqr()?.mean(0));
+                let rows = x.rows();
+                let mean = self.eval.run(|_| column_means(&wide(x)?));
+                let apart = |mean: Value| wide(x)?.broadcast_sub(&present(mean)?)?.sqr();
+                let variance = self.eval.run(|_| column_means(&apart(mean.clone())?));
                 if let (Some(mean), Some(variance)) = (&mean, &variance) {
-                    let (mean, variance) = (mean.clone(), variance.clone());
+                    let (mean, variance) = (mean.rows.clone(), variance.rows.clone());
                     self.moments.push(DeviceMoments { layer, mean, variance, rows });
                 }
                 (mean, variance)
@@ -98,13 +100,13 @@ impl DeviceTape<'_> {
             let (wide, normal) = (dy.to_dtype(DType::F32)?, present(normal)?);
             let along = (&wide * &normal)?;
             if wanted {
-                back.give(layer, along.sum(0)?, Some(wide.sum(0)?));
+                back.give(layer, column_sums(&along)?, Some(column_sums(&wide)?));
             }
             if node.is_some() {
                 let centred = match by_batch {
                     true => {
-                        let along = normal.broadcast_mul(&along.mean(0)?)?;
-                        wide.broadcast_sub(&wide.mean(0)?)?.sub(&along)?
+                        let along = normal.broadcast_mul(&column_means(&along)?)?;
+                        wide.broadcast_sub(&column_means(&wide)?)?.sub(&along)?
                     }
                     false => wide,
                 };
@@ -148,7 +150,7 @@ impl DeviceTape<'_> {
         stride: usize,
         [before, after]: [usize; 2],
     ) -> Traced {
-        let channels = x.value.as_ref().and_then(|x| x.dim(1).ok()).unwrap_or(0);
+        let channels = x.cols();
         let value = self.eval.subsample_pad(&x.value, grid, stride, before, after);
         let node = x.node;
         self.record(value, node.is_some(), move |dy, back| {
@@ -161,6 +163,11 @@ impl DeviceTape<'_> {
 /// An activation in f32.
 fn wide(x: &Traced) -> candle_core::Result<Tensor> {
     present(x.value.clone())?.to_dtype(DType::F32)
+}
+
+/// The mean of each column, in f32.
+fn column_means(x: &Tensor) -> candle_core::Result<Tensor> {
+    column_sums(x)? / x.dim(0)? as f64
 }
 
 /// The part of a gradient that an activation with this result lets through.

@@ -9,6 +9,8 @@
 //! the same code, run on another implementation of [`Ops`](crate::runtime::Ops).
 
 mod base;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod deltas;
 mod dense_back;
 mod error;

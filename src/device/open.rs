@@ -13,14 +13,19 @@ use crate::runtime::Processor;
 pub fn open(processor: Processor) -> Result<Device, Error> {
     match processor {
         Processor::Cpu => Ok(Device::Cpu),
-        Processor::Cuda if cfg!(not(feature = "cuda")) => Err(Error::NotBuilt { name: processor.name() }),
-        Processor::Cuda => Device::new_cuda(0).map_err(|error| absent(processor, &error)),
-        Processor::Metal if cfg!(not(feature = "metal")) => Err(Error::NotBuilt { name: processor.name() }),
+        #[cfg(feature = "cuda")]
+        Processor::Cuda => super::cuda::open().map_err(|error| absent(processor, &error)),
+        #[cfg(not(feature = "cuda"))]
+        Processor::Cuda => Err(Error::NotBuilt { name: processor.name() }),
+        #[cfg(feature = "metal")]
         Processor::Metal => Device::new_metal(0).map_err(|error| absent(processor, &error)),
+        #[cfg(not(feature = "metal"))]
+        Processor::Metal => Err(Error::NotBuilt { name: processor.name() }),
         Processor::Auto => Ok(open(Processor::Cuda).or_else(|_| open(Processor::Metal)).unwrap_or(Device::Cpu)),
     }
 }
 
+#[cfg(any(feature = "cuda", feature = "metal"))]
 fn absent(processor: Processor, error: &candle_core::Error) -> Error {
     let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
     Error::Absent { name: processor.name(), reason }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use super::images::activation_of;
-use super::sequences::Padding;
 use super::{DeviceTask, Error, fetch, kernels};
 use crate::kernels::{self as host, Grid, Heads, Interpolation, Segments, Window, Workspace};
-use crate::runtime::{self, BatchNorm, LayerId, Ops, Part};
+use crate::runtime::{self, BatchNorm, Images, LayerId, Ops, Part};
 
 /// Computes the operations of a network on the device that a task is on.
 ///
@@ -18,17 +17,51 @@ pub struct DeviceEval<'a> {
     pub(super) task: &'a DeviceTask,
     workspace: &'a Workspace,
     failed: Option<candle_core::Error>,
-    /// How the sequences of the batch are padded, once that is known.
-    pub(super) padding: Option<(Segments, Padding)>,
+    /// Where the examples of the batch begin, once that is known.
+    starts: Option<(Segments, Tensor)>,
 }
 
 /// An activation on the device; none after a failure.
-pub type Value = Option<Tensor>;
+pub type Value = Option<Rows>;
+
+/// Rows on the device, to which a bias may still have to be added: what reads them does both at once where it can.
+#[derive(Clone)]
+pub struct Rows {
+    pub(super) rows: Tensor,
+    pub(super) bias: Option<Tensor>,
+}
+
+impl Rows {
+    /// The rows with their bias.
+    pub(super) fn whole(&self) -> candle_core::Result<Tensor> {
+        match &self.bias {
+            Some(bias) => self.rows.broadcast_add(bias),
+            None => Ok(self.rows.clone()),
+        }
+    }
+
+    /// The bias, or 0 for all columns.
+    pub(super) fn bias_or_zero(&self) -> candle_core::Result<Tensor> {
+        let zero = || Tensor::zeros(1, self.rows.dtype(), self.rows.device());
+        self.bias.clone().map_or_else(zero, Ok)
+    }
+
+    /// Rows and columns.
+    pub(super) fn dims(&self) -> [usize; 2] {
+        self.rows.dims2().map(Into::into).unwrap_or_default()
+    }
+}
+
+impl From<Tensor> for Rows {
+    fn from(rows: Tensor) -> Self {
+        Self { rows, bias: None }
+    }
+}
 
 impl<'a> DeviceEval<'a> {
     /// A forward pass of `task`; `workspace` is for what is made ready on the host.
     pub fn new(task: &'a DeviceTask, workspace: &'a Workspace) -> Self {
-        Self { task, workspace, failed: None, padding: None }
+        Self { task, workspace, failed: None, starts: None }
     }
 
     /// The values of an activation, copied from the device: `[rows, features]`.
@@ -47,12 +80,12 @@ impl<'a> DeviceEval<'a> {
         }
     }
 
-    pub(super) fn run(&mut self, body: impl FnOnce(&mut Self) -> candle_core::Result<Tensor>) -> Value {
+    pub(super) fn run<A: Into<Rows>>(&mut self, body: impl FnOnce(&mut Self) -> candle_core::Result<A>) -> Value {
         if self.failed.is_some() {
             return None;
         }
         match body(self) {
-            Ok(value) => Some(value),
+            Ok(value) => Some(value.into()),
             Err(error) => {
                 self.failed = Some(error);
                 None
@@ -71,26 +104,16 @@ impl<'a> DeviceEval<'a> {
         [param.elements() / features.max(1), features]
     }
 
-    /// A linear layer without its bias.
-    pub(super) fn product(&mut self, x: &Value, layer: LayerId) -> Result<Value, runtime::Error> {
-        let weight = self.weight(layer)?;
-        Ok(self.run(|_| present(x.clone())?.matmul(&weight.flatten_from(1)?.t()?)))
-    }
-
-    /// The bias of a layer, or 0 for all columns where it has none.
-    pub(super) fn bias_of(&self, layer: LayerId, like: &Tensor) -> candle_core::Result<Tensor> {
-        match self.task.param(layer, Part::Bias) {
-            Some(bias) => Ok(bias.clone()),
-            None => Tensor::zeros(1, like.dtype(), like.device()),
+    /// The first row of each example, and the end of the last: `[examples + 1]`.
+    pub(super) fn starts(&mut self, segments: &Segments) -> candle_core::Result<Tensor> {
+        if let Some((_, starts)) = self.starts.as_ref().filter(|(of, _)| of == segments) {
+            return Ok(starts.clone());
         }
-    }
-
-    /// GELU of what a linear layer gave without its bias.
-    pub(super) fn activated(&mut self, x: Value, layer: LayerId) -> Value {
-        self.run(|this| {
-            let x = present(x)?;
-            kernels::bias_gelu(&x, &this.bias_of(layer, &x)?)
-        })
+        let starts: Vec<u32> =
+            segments.ranges().map(|range| range.start as u32).chain([segments.rows() as u32]).collect();
+        let starts = self.task.base().send_rows(&starts)?;
+        self.starts = Some((segments.clone(), starts.clone()));
+        Ok(starts)
     }
 
     /// An interpolation of a table as a matrix: what it makes of the unit vectors.
@@ -130,6 +153,16 @@ impl Ops for DeviceEval<'_> {
         self.run(|this| this.task.base().send(&tensor, &[tensor.rows(), tensor.cols()]))
     }
 
+    fn patches(&mut self, images: &Images, size: usize) -> Value {
+        self.run(|this| {
+            let Images { batch, channels, height, width, .. } = *images;
+            let (down, across) = (height / size, width / size);
+            let pixels = this.task.base().send(&images.pixels, &[batch, channels, down, size, across, size])?;
+            let patches = pixels.permute([0, 2, 4, 1, 3, 5])?.contiguous()?;
+            patches.reshape((batch * down * across, channels * size * size))
+        })
+    }
+
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Value>) -> Result<Value, runtime::Error> {
         let table = self.weight(layer)?;
         let param = &self.task.layout().layer(layer).weight;
@@ -142,7 +175,7 @@ impl Ops for DeviceEval<'_> {
             let indices = this.task.base().send_rows(indices)?;
             let rows = table.reshape((entries, features))?.index_select(&indices, 0)?;
             match onto.flatten() {
-                Some(onto) => rows + onto,
+                Some(onto) => rows + onto.whole()?,
                 None => Ok(rows),
             }
         }))
@@ -171,11 +204,11 @@ impl Ops for DeviceEval<'_> {
     }
 
     fn linear(&mut self, x: &Value, layer: LayerId) -> Result<Value, runtime::Error> {
-        let y = self.product(x, layer)?;
-        let bias = self.task.param(layer, Part::Bias);
-        Ok(self.run(|_| match bias {
-            Some(bias) => present(y)?.broadcast_add(bias),
-            None => present(y),
+        let weight = self.weight(layer)?;
+        let bias = self.task.param(layer, Part::Bias).cloned();
+        Ok(self.run(|_| {
+            let rows = present(x.clone())?.matmul(&weight.flatten_from(1)?.t()?)?;
+            Ok(Rows { rows, bias })
         }))
     }
 
@@ -244,39 +277,41 @@ impl Ops for DeviceEval<'_> {
 
     fn gelu(&mut self, x: Value) -> Value {
         self.run(|_| {
-            let x = present(x)?;
-            kernels::bias_gelu(&x, &Tensor::zeros(1, x.dtype(), x.device())?)
+            let x = there(x)?;
+            kernels::bias_gelu(&x.rows, &x.bias_or_zero()?)
         })
-    }
-
-    fn feed_forward(&mut self, x: &Value, layers: [LayerId; 2]) -> Result<Value, runtime::Error> {
-        let middle = self.product(x, layers[0])?;
-        let middle = self.activated(middle, layers[0]);
-        self.linear(&middle, layers[1])
     }
 
     fn add(&mut self, x: Value, y: &Value) -> Value {
-        self.run(|_| present(x)? + present(y.clone())?)
+        self.run(|_| {
+            let (x, y) = (there(x)?, there(y.clone())?);
+            match (&x.bias, &y.bias) {
+                (Some(bias), _) => kernels::add_bias(&x.rows, bias, &y.whole()?),
+                (None, Some(bias)) => kernels::add_bias(&y.rows, bias, &x.rows),
+                (None, None) => x.rows + y.rows,
+            }
+        })
     }
 
     fn attention(&mut self, q: Value, k: Value, v: Value, heads: Heads, segments: &Segments) -> Value {
-        self.run(|this| this.attended([present(q)?, present(k)?, present(v)?], heads, segments))
+        self.run(|this| Ok(this.attended([there(q)?, there(k)?, there(v)?], heads, segments)?.0))
     }
 
     fn mean_rows(&mut self, x: Value, segments: &Segments, skip: usize) -> Value {
-        let shares = self.shares(segments, skip);
-        self.run(|_| present(shares)?.matmul(&present(x)?))
+        self.run(|this| kernels::mean_rows(&present(x)?, &this.starts(segments)?, skip))
     }
 
     fn first_rows(&mut self, x: Value, segments: &Segments) -> Value {
-        self.run(|this| {
-            let first: Vec<u32> = segments.ranges().map(|range| range.start as u32).collect();
-            present(x)?.index_select(&this.task.base().send_rows(&first)?, 0)
-        })
+        self.run(|this| present(x)?.index_select(&this.starts(segments)?.narrow(0, 0, segments.len())?, 0))
     }
 }
 
 /// An activation, which is there as long as nothing has failed.
-pub(super) fn present(value: Value) -> candle_core::Result<Tensor> {
+pub(super) fn there(value: Value) -> candle_core::Result<Rows> {
     value.ok_or_else(|| candle_core::Error::Msg("an activation is missing".to_owned()))
+}
+
+/// The same with its bias.
+pub(super) fn present(value: Value) -> candle_core::Result<Tensor> {
+    there(value)?.whole()
 }

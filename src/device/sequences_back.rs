@@ -1,29 +1,31 @@
 //! The way back through attention.
 
-use super::kernels;
-use super::ops::present;
+use super::kernels::{self, join_heads, split_heads};
+use super::ops::there;
 use super::tape::{DeviceTape, Traced};
 use crate::kernels::{Heads, Segments};
-use crate::runtime::Ops;
 
 impl DeviceTape<'_> {
     pub(super) fn record_attention(&mut self, inputs: [Traced; 3], heads: Heads, segments: &Segments) -> Traced {
         let nodes = inputs.each_ref().map(|input| input.node);
         let [q, k, v] = inputs.map(|input| input.value);
-        let value = self.eval.attention(q.clone(), k.clone(), v.clone(), heads, segments);
+        let mut divided = None;
+        let value = self.eval.run(|eval| {
+            let (joined, parts) = eval.attended([there(q)?, there(k)?, there(v)?], heads, segments)?;
+            divided = Some(parts);
+            Ok(joined)
+        });
         let flows = nodes.iter().any(Option::is_some);
-        // The result is there, and with it what it was divided by.
-        let shape = value.as_ref().and_then(|value| value.dims2().ok()).unwrap_or_default();
-        let by_head = self.eval.by_head(shape.into(), heads, segments);
         self.record(value, flows, move |dy, back| {
-            let by_head = by_head?;
-            let [q, k, v] = [by_head.split(&present(q)?)?, by_head.split(&present(k)?)?, by_head.split(&present(v)?)?];
-            let (weights, dy) = (by_head.weights(&q, &k)?, by_head.split(dy)?);
-            let dscores = kernels::softmax_grad(&weights, &dy.matmul(&v.t()?)?, by_head.scale())?;
+            // With the result there is what it came from.
+            let Some(divided) = divided else { return Ok(()) };
+            let (division, weights) = (&divided.division, divided.weights()?);
+            let dy = split_heads(dy, None, division)?;
+            let dscores = kernels::softmax_grad(&weights, &dy.matmul(&divided.v.t()?)?, divided.scale())?;
             let [to_q, to_k, to_v] = nodes;
-            back.flow(to_q, by_head.join(&dscores.matmul(&k)?)?)?;
-            back.flow(to_k, by_head.join(&dscores.t()?.matmul(&q)?)?)?;
-            back.flow(to_v, by_head.join(&weights.t()?.matmul(&dy)?)?)
+            back.flow(to_q, join_heads(&dscores.matmul(&divided.k)?, division)?)?;
+            back.flow(to_k, join_heads(&dscores.t()?.matmul(&divided.q)?, division)?)?;
+            back.flow(to_v, join_heads(&weights.t()?.matmul(&dy)?, division)?)
         })
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::ops::{Value, present};
+use super::ops::Value;
 use super::{DeviceEval, DeviceTask, Error, kernels as device};
 use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
-use crate::runtime::{self, BatchNorm, LayerId, Ops};
+use crate::runtime::{self, BatchNorm, Images, LayerId, Ops};
 
 /// Gradients of one layer on the device.
 pub struct DeviceGrad {
@@ -46,6 +46,18 @@ pub struct DeviceMoments {
 pub struct Traced {
     pub(super) value: Value,
     pub(super) node: Option<NodeId>,
+}
+
+impl Traced {
+    /// Its rows; none after a failure.
+    pub(super) fn rows(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.dims()[0])
+    }
+
+    /// Its columns.
+    pub(super) fn cols(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.dims()[1])
+    }
 }
 
 pub(super) type NodeId = usize;
@@ -195,6 +207,10 @@ impl Ops for DeviceTape<'_> {
         Traced { value: self.eval.constant(tensor), node: None }
     }
 
+    fn patches(&mut self, images: &Images, size: usize) -> Traced {
+        Traced { value: self.eval.patches(images, size), node: None }
+    }
+
     fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Traced>) -> Result<Traced, runtime::Error> {
         let (onto, node) = onto.map_or((None, None), |onto| (Some(onto.value), onto.node));
         let value = self.eval.gather(layer, indices, onto)?;
@@ -225,7 +241,7 @@ impl Ops for DeviceTape<'_> {
             if let Some(matrix) = matrix {
                 let indices = task.base().send_rows(&indices)?;
                 let rows = dy.zeros_of([rows, dy.dim(1)?])?.index_add(&indices, dy, 0)?;
-                back.give(layer, matrix.t()?.matmul(&rows)?, None);
+                back.give(layer, matrix.whole()?.t()?.matmul(&rows)?, None);
             }
             back.flow(node, dy.clone())
         }))
@@ -252,8 +268,7 @@ impl Ops for DeviceTape<'_> {
     }
 
     fn linear(&mut self, x: &Traced, layer: LayerId) -> Result<Traced, runtime::Error> {
-        let value = self.eval.linear(&x.value, layer)?;
-        self.record_linear(x, value, layer)
+        self.record_linear(x, layer)
     }
 
     fn conv(&mut self, x: &Traced, grid: Grid, layer: LayerId, window: Window) -> Result<Traced, runtime::Error> {
@@ -280,10 +295,7 @@ impl Ops for DeviceTape<'_> {
     fn concat(&mut self, parts: &[&Traced]) -> Traced {
         let values: Vec<&Value> = parts.iter().map(|part| &part.value).collect();
         let value = self.eval.concat(&values);
-        let parts: Vec<(Option<NodeId>, usize)> = parts
-            .iter()
-            .map(|part| (part.node, part.value.as_ref().and_then(|value| value.dim(1).ok()).unwrap_or(0)))
-            .collect();
+        let parts: Vec<(Option<NodeId>, usize)> = parts.iter().map(|part| (part.node, part.cols())).collect();
         let flows = parts.iter().any(|(node, _)| node.is_some());
         self.record(value, flows, move |dy, back| {
             let mut first = 0;
@@ -296,7 +308,7 @@ impl Ops for DeviceTape<'_> {
     }
 
     fn columns(&mut self, x: &Traced, range: Range<usize>) -> Traced {
-        let all = x.value.as_ref().and_then(|value| value.dim(1).ok()).unwrap_or(0);
+        let all = x.cols();
         let value = self.eval.columns(&x.value, range.clone());
         let node = x.node;
         self.record(value, node.is_some(), move |dy, back| {
@@ -316,10 +328,6 @@ impl Ops for DeviceTape<'_> {
         self.record_gelu(x)
     }
 
-    fn feed_forward(&mut self, x: &Traced, layers: [LayerId; 2]) -> Result<Traced, runtime::Error> {
-        self.record_feed_forward(x, layers)
-    }
-
     fn add(&mut self, x: Traced, y: &Traced) -> Traced {
         let value = self.eval.add(x.value, &y.value);
         let (x, y) = (x.node, y.node);
@@ -334,18 +342,20 @@ impl Ops for DeviceTape<'_> {
     }
 
     fn mean_rows(&mut self, x: Traced, segments: &Segments, skip: usize) -> Traced {
-        let shares = if x.node.is_some() { self.eval.shares(segments, skip) } else { None };
+        let rows = x.rows();
         let value = self.eval.mean_rows(x.value, segments, skip);
-        self.record(value, x.node.is_some(), move |dy, back| back.flow(x.node, present(shares)?.t()?.matmul(dy)?))
+        let starts = self.eval.starts(segments);
+        self.record(value, x.node.is_some(), move |dy, back| {
+            back.flow(x.node, device::mean_rows_grad(dy, &starts?, skip, rows)?)
+        })
     }
 
     fn first_rows(&mut self, x: Traced, segments: &Segments) -> Traced {
-        let rows = x.value.as_ref().and_then(|value| value.dim(0).ok()).unwrap_or(0);
+        let rows = x.rows();
         let value = self.eval.first_rows(x.value, segments);
-        let first: Vec<u32> = segments.ranges().map(|range| range.start as u32).collect();
-        let task = self.eval.task;
+        let (starts, count) = (self.eval.starts(segments), segments.len());
         self.record(value, x.node.is_some(), move |dy, back| {
-            let first = task.base().send_rows(&first)?;
+            let first = starts?.narrow(0, 0, count)?;
             back.flow(x.node, dy.zeros_of([rows, dy.dim(1)?])?.index_add(&first, dy, 0)?)
         })
     }

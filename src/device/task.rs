@@ -31,7 +31,9 @@ impl DeviceTask {
     /// If the device refuses a tensor.
     pub fn upload(task: &Task, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
         let (labels, digest) = (task.labels().to_vec(), task.digest());
-        Ok(Self { labels, digest, ..Self::of(task, layout, base)? })
+        let this = Self { labels, digest, ..Self::of(task, layout, base)? };
+        base.wait()?;
+        Ok(this)
     }
 
     /// Uploads what an adapter that has been checked holds, and merges it on the device where that has a kernel for its
@@ -67,12 +69,13 @@ impl DeviceTask {
             own_bytes += bytes(&tensor);
             slots[layer][part] = Some(tensor);
         }
+        base.wait()?;
         let Landing { name, labels, digest, .. } = landing;
         let (digest, layout, base) = (Some(digest), layout.clone(), base.clone());
         Ok(Self { name, labels, digest, layout, base, slots, own_bytes })
     }
 
-    /// Uploads what of any weights is not the base's, as of a task that is being trained.
+    /// Uploads what of any weights is not the base's, as of a task that is being trained, for the thread that calls.
     ///
     /// # Errors
     /// If the device refuses a tensor.

@@ -12,7 +12,7 @@ use crate::base::Base;
 use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceMoments, DeviceTape, DeviceTask};
 use crate::kernels::{Tensor, Workspace};
 #[cfg(feature = "candle")]
-use crate::runtime::{self, Layout};
+use crate::runtime::{self, Layout, Ops};
 use crate::runtime::{Arithmetic, Eval, Input, LayerId, Network, Processor, Weights};
 
 /// What a run computes on.
@@ -192,7 +192,7 @@ pub(super) fn fetched(seen: &DeviceMoments) -> Result<(Moments, usize), Error> {
 fn evaluated_there<'t>(
     task: &'t DeviceTask,
     workspace: &'t Workspace,
-    pass: impl FnOnce(&mut DeviceEval<'t>) -> Result<Option<candle_core::Tensor>, runtime::Error>,
+    pass: impl FnOnce(&mut DeviceEval<'t>) -> Result<<DeviceEval<'t> as Ops>::Value, runtime::Error>,
 ) -> Result<Tensor, Error> {
     let mut ops = DeviceEval::new(task, workspace);
     let value = pass(&mut ops)?;

@@ -53,7 +53,8 @@ pub fn fine_tune_on<'a>(
     config: &Config,
     observer: &mut dyn Observer,
 ) -> Result<Tuned, Error> {
-    let config = &Config { processor: crate::runtime::Processor::Cpu, ..config.clone() };
+    let (processor, arithmetic) = (crate::runtime::Processor::Cpu, crate::runtime::Arithmetic::F32);
+    let config = &Config { processor, arithmetic, ..config.clone() };
     let run = Run::checked(base, network, data.into(), config)?;
     Run { place: Place::on(device, network), ..run }.all(&mut Keeper::none(), observer)
 }

@@ -16,7 +16,7 @@ use super::launch::{Launch, Settings};
 unsafe impl DeviceRepr for Settings {}
 
 /// The kernels as the driver reads them.
-fn ptx() -> Result<&'static str> {
+pub(super) fn ptx() -> Result<&'static str> {
     static PTX: OnceLock<std::result::Result<String, String>> = OnceLock::new();
     let compiled = PTX.get_or_init(|| {
         let source = [include_str!("prelude.cu"), SOURCE].concat();

@@ -68,35 +68,27 @@ FUNCTION void layer_norm_spread(GLOBAL const T *x, GLOBAL float *out, Settings s
     }
 }
 
-// Columns of a group of `layer_norm_sums`; its threads are as many for each of some strips of rows.
-#define COLUMNS 32
-
-// The gradients of scale and bias, [2, columns], from the spreads of the rows.
+// The gradients of scale and bias of each strip of rows, [strips, 2, columns], from the spreads of the rows. A group sums
+// some columns of a strip.
+// counts: rows, columns, rows of a strip.
 template <typename T>
 FUNCTION void layer_norm_sums(GLOBAL const T *x, GLOBAL const T *dy, GLOBAL const float *spreads, GLOBAL float *out,
                               Settings settings, GROUP float *scales, GROUP float *biases, Place at) {
-    const uint rows = settings.counts[0], cols = settings.counts[1];
-    const uint col = at.group * COLUMNS + at.lane % COLUMNS, strips = at.lanes / COLUMNS;
+    const uint cols = settings.counts[1];
+    const Strip strip = strip_of(settings, at);
     float scale = 0, bias = 0;
-    if (col < cols) {
-        for (uint row = at.lane / COLUMNS; row < rows; row += strips) {
-            const float gradient = wide(dy[row * cols + col]);
-            scale += gradient * (wide(x[row * cols + col]) - spreads[2 * row]) * spreads[2 * row + 1];
+    if (strip.col < cols) {
+        for (uint row = strip.first; row < strip.end; row += at.lanes / COLUMNS) {
+            const float gradient = wide(dy[row * cols + strip.col]);
+            scale += gradient * (wide(x[row * cols + strip.col]) - spreads[2 * row]) * spreads[2 * row + 1];
             bias += gradient;
         }
     }
-    scales[at.lane] = scale;
-    biases[at.lane] = bias;
-    for (uint reach = at.lanes / 2; reach >= COLUMNS; reach /= 2) {
-        BARRIER();
-        if (at.lane < reach) {
-            scales[at.lane] += scales[at.lane + reach];
-            biases[at.lane] += biases[at.lane + reach];
-        }
-    }
-    if (at.lane < COLUMNS && col < cols) {
-        out[col] = scales[at.lane];
-        out[cols + col] = biases[at.lane];
+    scale = column_sum(scale, scales, at);
+    bias = column_sum(bias, biases, at);
+    if (at.lane < COLUMNS && strip.col < cols) {
+        out[2 * strip.number * cols + strip.col] = scale;
+        out[(2 * strip.number + 1) * cols + strip.col] = bias;
     }
 }
 

@@ -3,9 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Launch, Settings, Threads};
-
-/// Columns of a group of the sums over rows, `COLUMNS` of the kernel.
-const COLUMNS: usize = 32;
+use super::sums::{STRIP, strip_count, strips};
 
 /// Each row of `x` at mean 0 and deviation 1, times `scale`, plus `bias`.
 pub(in crate::device) fn layer_norm(x: &Tensor, scale: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
@@ -48,18 +46,23 @@ pub(in crate::device) fn layer_norm_sums(x: &Tensor, dy: &Tensor, eps: f32) -> R
     let spreads = launch("layer_norm_spread", x, eps, &host)?.run(&[x], (rows, 2), DType::F32)?;
     let host = |values: &[Vec<f32>]| {
         let [x, dy, spreads] = values else { return Vec::new() };
-        let mut sums = vec![0.0; 2 * cols];
-        for ((x, dy), spread) in x.chunks(cols).zip(dy.chunks(cols)).zip(spreads.chunks(2)) {
-            for (col, (x, dy)) in x.iter().zip(dy).enumerate() {
-                sums[col] += f64::from(dy * (x - spread[0]) * spread[1]);
-                sums[cols + col] += f64::from(*dy);
+        let mut out = Vec::new();
+        let strips = x.chunks(STRIP * cols).zip(dy.chunks(STRIP * cols)).zip(spreads.chunks(STRIP * 2));
+        for ((x, dy), spreads) in strips {
+            let mut sums = vec![0.0; 2 * cols];
+            for ((x, dy), spread) in x.chunks(cols).zip(dy.chunks(cols)).zip(spreads.chunks(2)) {
+                for (col, (x, dy)) in x.iter().zip(dy).enumerate() {
+                    sums[col] += f64::from(dy * (x - spread[0]) * spread[1]);
+                    sums[cols + col] += f64::from(*dy);
+                }
             }
+            out.extend(sums.into_iter().map(|sum| sum as f32));
         }
-        sums.into_iter().map(|sum| sum as f32).collect()
+        out
     };
-    let mut sums = launch("layer_norm_sums", x, eps, &host)?;
-    sums.threads = Threads::of_groups(cols.div_ceil(COLUMNS));
-    let sums = sums.run(&[x, dy, &spreads], (2, cols), DType::F32)?;
+    let (threads, settings) = strips(rows, cols)?;
+    let launch = Launch { name: "layer_norm_sums", number: Some(x.dtype()), threads, settings, host: &host };
+    let sums = launch.run(&[x, dy, &spreads], (strip_count(rows), 2, cols), DType::F32)?.sum(0)?;
     Ok([sums.get(0)?, sums.get(1)?])
 }
 

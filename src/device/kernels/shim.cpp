@@ -6,6 +6,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -22,6 +23,7 @@ using std::exp;
 using std::fabs;
 using std::log;
 using std::max;
+using std::min;
 using std::sqrt;
 
 typedef unsigned char uchar;

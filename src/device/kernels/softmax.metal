@@ -1,11 +1,13 @@
 // Softmax of rows of attention, and the way back. A row is a group's.
 
-// Of the scores times a factor, over the columns that the row's example has.
+// Of the scores times a factor, over as many columns as the row's example has rows: it begins where `starts` says, and ends
+// where the next one begins.
 // counts: rows, columns, rows of an example. numbers: factor.
 template <typename T>
-FUNCTION void softmax(GLOBAL const T *scores, GLOBAL const uint *lengths, GLOBAL T *out, Settings settings,
+FUNCTION void softmax(GLOBAL const T *scores, GLOBAL const uint *starts, GLOBAL T *out, Settings settings,
                       GROUP float *shared, Place at) {
-    const uint cols = settings.counts[1], length = lengths[at.group / settings.counts[2]];
+    const uint cols = settings.counts[1], example = at.group / settings.counts[2];
+    const uint length = starts[example + 1] - starts[example];
     const float factor = settings.numbers[0];
     scores += at.group * cols;
     out += at.group * cols;
@@ -38,9 +40,9 @@ FUNCTION void softmax_grad(GLOBAL const T *weights, GLOBAL const T *dweights, GL
 }
 
 #define SOFTMAX(T)                                                                                                     \
-    KERNEL(softmax_##T, IN(T, scores, 0), IN(uint, lengths, 1), OUT(T, out, 2), SETTINGS(3)) {                         \
+    KERNEL(softmax_##T, IN(T, scores, 0), IN(uint, starts, 1), OUT(T, out, 2), SETTINGS(3)) {                         \
         GROUP_ARRAY(float, shared, MOST_LANES);                                                                        \
-        softmax<T>(scores, lengths, out, settings, shared, HERE);                                                      \
+        softmax<T>(scores, starts, out, settings, shared, HERE);                                                      \
     }                                                                                                                  \
     KERNEL(softmax_grad_##T, IN(T, weights, 0), IN(T, dweights, 1), OUT(T, out, 2), SETTINGS(3)) {                     \
         GROUP_ARRAY(float, shared, MOST_LANES);                                                                        \

@@ -4,17 +4,17 @@ use candle_core::{D, Result, Tensor};
 
 use super::launch::{Launch, Settings, Threads};
 
-/// Softmax of each row of `scores` times `factor`, `[examples, …, columns]`, over as many columns as `lengths`, of u32,
-/// says for its example; the others are 0.
-pub(in crate::device) fn softmax(scores: &Tensor, lengths: &Tensor, factor: f32) -> Result<Tensor> {
-    let (cols, examples) = (scores.dim(D::Minus1)?, lengths.elem_count());
+/// Softmax of each row of `scores` times `factor`, `[examples, …, columns]`, over as many columns as its example has rows,
+/// which `starts [examples + 1]`, of u32, has; the others are 0.
+pub(in crate::device) fn softmax(scores: &Tensor, starts: &Tensor, factor: f32) -> Result<Tensor> {
+    let (cols, examples) = (scores.dim(D::Minus1)?, starts.elem_count().saturating_sub(1));
     let rows = scores.elem_count() / cols.max(1);
     let each = (rows / examples.max(1)).max(1);
     let host = |values: &[Vec<f32>]| {
-        let [scores, lengths] = values else { return Vec::new() };
+        let [scores, starts] = values else { return Vec::new() };
         let mut out = vec![0.0; scores.len()];
         for (row, (scores, out)) in scores.chunks(cols).zip(out.chunks_mut(cols)).enumerate() {
-            let length = lengths[row / each] as usize;
+            let length = (starts[row / each + 1] - starts[row / each]) as usize;
             let highest = scores[..length].iter().fold(f32::MIN, |highest, score| highest.max(factor * score));
             let powers: Vec<f64> = scores[..length].iter().map(|s| f64::from(factor * s - highest).exp()).collect();
             let sum: f64 = powers.iter().sum();
@@ -25,7 +25,7 @@ pub(in crate::device) fn softmax(scores: &Tensor, lengths: &Tensor, factor: f32)
     let settings = Settings::new([rows, cols, each], [factor])?;
     let threads = Threads::of_rows(rows, cols);
     let launch = Launch { name: "softmax", number: Some(scores.dtype()), threads, settings, host: &host };
-    launch.run(&[scores, lengths], scores.shape(), scores.dtype())
+    launch.run(&[scores, starts], scores.shape(), scores.dtype())
 }
 
 /// The gradient of the scores from the weights that they gave and the gradient of these.

@@ -92,6 +92,12 @@ fn random(seed: u64, shape: &[usize], dtype: DType, device: &Device) -> Tensor {
     Tensor::from_vec(values, shape, device).unwrap().to_dtype(dtype).unwrap()
 }
 
+/// Where examples of these lengths begin, and the end.
+fn starts(lengths: [usize; 3], device: &Device) -> Tensor {
+    let [a, b, c] = lengths.map(|length| length as u32);
+    Tensor::from_slice(&[0, a, a + b, a + b + c], 4, device).unwrap()
+}
+
 /// An adapter of one delta.
 fn adapter(encoding: Encoding, shape: Shape, values: &[f32]) -> Vec<u8> {
     let digest = Digest::of(&[]);
@@ -136,8 +142,8 @@ fn cases() -> Vec<Case> {
             cases.push(case(format!("softmax of rows of {cols}, {dtype:?}"), move |device| {
                 let shape = [3, 2, 2, cols];
                 let (scores, dweights) = (random(5, &shape, dtype, device), random(6, &shape, dtype, device));
-                let lengths = Tensor::from_slice(&[1, cols as u32, cols.div_ceil(2) as u32], 3, device)?;
-                let weights = softmax(&scores, &lengths, 0.7)?;
+                let starts = starts([1, cols, cols.div_ceil(2)], device);
+                let weights = softmax(&scores, &starts, 0.7)?;
                 Ok(vec![softmax_grad(&weights, &dweights, 0.7)?, weights])
             }));
             cases.push(case(format!("cross-entropy of {rows} × {cols}, {dtype:?}"), move |device| {
@@ -147,11 +153,32 @@ fn cases() -> Vec<Case> {
                 Ok(cross_entropy(&logits, &labels, [0.8, 0.1, 0.5])?.into())
             }));
         }
-        // Rows of sums over more than one strip of threads.
-        cases.push(case(format!("norm of 75 × 40, {dtype:?}"), move |device| {
-            let (x, dy) = (random(8, &[75, 40], dtype, device), random(9, &[75, 40], dtype, device));
-            Ok(layer_norm_sums(&x, &dy, 1e-12)?.map(|sums| sums.contiguous().unwrap()).into())
-        }));
+        for [rows, cols] in [[1, 1], [7, 33], [64, 32], [75, 40], [200, 65]] {
+            cases.push(case(format!("sums of {rows} × {cols}, {dtype:?}"), move |device| {
+                let (x, dy) = (random(8, &[rows, cols], dtype, device), random(9, &[rows, cols], dtype, device));
+                let [scale, bias] = layer_norm_sums(&x, &dy, 1e-12)?;
+                Ok(vec![scale.contiguous()?, bias.contiguous()?, column_sums(&dy)?])
+            }));
+        }
+        for (heads, each, lengths) in [(1, 1, [1, 1, 1]), (3, 5, [4, 1, 9]), (2, 32, [17, 17, 17]), (4, 8, [33, 2, 5])]
+        {
+            cases.push(case(format!("{heads} heads of {each} over {lengths:?}, {dtype:?}"), move |device| {
+                let (rows, longest) = (lengths.iter().sum(), lengths.into_iter().max().unwrap());
+                let division = Division { starts: starts(lengths, device), rows, longest, heads, each };
+                let of = |seed, shape: &[usize]| random(seed, shape, dtype, device);
+                let (x, bias) = (of(20, &[rows, heads * each]), of(21, &[heads * each]));
+                let split = split_heads(&x, Some(&bias), &division)?;
+                Ok(vec![join_heads(&split, &division)?, split, split_heads(&x, None, &division)?])
+            }));
+            for skip in [0, 1, 3] {
+                cases.push(case(format!("means of {lengths:?} after {skip}, {dtype:?}"), move |device| {
+                    let (rows, starts) = (lengths.iter().sum(), starts(lengths, device));
+                    let of = |seed, rows| random(seed, &[rows, heads * each], dtype, device);
+                    let means = mean_rows(&of(22, rows), &starts, skip)?;
+                    Ok(vec![means, mean_rows_grad(&of(23, lengths.len()), &starts, skip, rows)?])
+                }));
+            }
+        }
         for count in ELEMENTS {
             for cols in [1, count] {
                 cases.push(case(format!("GELU of {count} by {cols}, {dtype:?}"), move |device| {
@@ -160,6 +187,11 @@ fn cases() -> Vec<Case> {
                     Ok(vec![bias_gelu(&x, &bias)?, bias_gelu_grad(&x, &bias, &dy)?])
                 }));
             }
+            cases.push(case(format!("bias and {count} added, {dtype:?}"), move |device| {
+                let cols = if count % 5 == 0 { 5 } else { 1 };
+                let of = |seed, shape: &[usize]| random(seed, shape, dtype, device);
+                Ok(vec![add_bias(&of(24, &[count]), &of(25, &[cols]), &of(26, &[count]))?])
+            }));
             cases.push(case(format!("floats added to {count}, {dtype:?}"), move |device| {
                 let (base, delta) = (random(13, &[count], dtype, device), random(14, &[count], DType::F32, device));
                 Ok(vec![merge_floats(&base, &delta)?])
@@ -214,9 +246,8 @@ fn program(folder: &std::path::Path) -> PathBuf {
     std::fs::write(folder.join("kernels.h"), SOURCE).unwrap();
     let (source, program) = (folder.join("shim.cpp"), folder.join("shim"));
     std::fs::write(&source, include_str!("shim.cpp")).unwrap();
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let compile = |checks: &[&str]| {
-        let mut command = Command::new(&compiler);
+        let mut command = compiler();
         command.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror"]).args(checks);
         command.arg("-o").arg(&program).arg(&source).output().expect("a C++ compiler, CXX or c++")
     };
@@ -227,6 +258,11 @@ fn program(folder: &std::path::Path) -> PathBuf {
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     }
     program
+}
+
+/// The C++ compiler.
+fn compiler() -> Command {
+    Command::new(std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned()))
 }
 
 /// What threads in turn make of all launches, in one of the shim's orders.
@@ -300,6 +336,23 @@ fn a_device_gives_what_the_processor_gives() {
             );
         }
     }
+}
+
+/// With Metal's own prelude, by a C++ compiler that is told Metal's words.
+#[test]
+fn metal_reads_the_kernels() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("metal_stdlib"), include_str!("metal_stdlib")).unwrap();
+    let read = |source: &str| {
+        let path = folder.path().join("kernels.cpp");
+        std::fs::write(&path, [include_str!("prelude.metal"), source].concat()).unwrap();
+        let mut command = compiler();
+        command.args(["-std=c++14", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-attributes", "-I"]);
+        command.arg(folder.path()).arg(path).output().expect("a C++ compiler, CXX or c++")
+    };
+    let out = read(SOURCE);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(!read(&SOURCE.replacen("wide(", "wider(", 1)).status.success(), "an error is seen");
 }
 
 #[cfg(feature = "cuda")]
