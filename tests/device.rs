@@ -88,7 +88,7 @@ fn every_network_gives_what_it_gives_on_the_host() {
 
 /// Gradients of the host's tape and of the device's, for the layers that are wanted.
 #[cfg(feature = "train")]
-fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], by_batch: bool) {
+fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], [by_batch, again]: [bool; 2]) {
     let (host, device) = (open(folder(name)), DeviceRuntime::new(open(folder(name)), &device()).unwrap());
     let bytes = adapter(&host, "task", 1);
     let (task, there) = (host.load_bytes(&bytes, name).unwrap(), device.load_bytes(&bytes, name).unwrap());
@@ -98,6 +98,9 @@ fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], by_batch: boo
     let (mut tape, mut traced) = (Tape::new(&*task, wanted, &workspace), DeviceTape::new(&there, wanted, &workspace));
     if by_batch {
         (tape, traced) = (tape.with_batch_statistics(), traced.with_batch_statistics());
+    }
+    if again {
+        traced = traced.with_recomputation();
     }
     let logits = model.logits(&mut tape, &input).unwrap();
     let expected_moments = tape.take_moments();
@@ -109,7 +112,7 @@ fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], by_batch: boo
     traced.receive(&logits).unwrap();
     let moments = traced.take_moments();
     let mut found = Vec::new();
-    traced.backward(&logits, &copy, &mut |layer, gradient| found.push((layer, gradient))).unwrap();
+    traced.backward(model, &input, &logits, &copy, &mut |layer, gradient| found.push((layer, gradient))).unwrap();
     let values = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let layers = |gradients: &mut dyn Iterator<Item = usize>| {
         let mut layers: Vec<usize> = gradients.collect();
@@ -158,9 +161,11 @@ fn gradients_are_those_of_the_host() {
         let model = open(folder(name));
         let count = model.network().layout().len();
         let late: Vec<bool> = (0..count).map(|layer| layer >= 2 * count / 3).collect();
-        check_gradients(name, &vec![true; count], &[5, 1, 9, 7], false);
-        check_gradients(name, &late, &[4, 4], false);
-        check_gradients(name, &vec![true; count], &[5, 1, 9, 7], true);
+        for again in [false, true] {
+            check_gradients(name, &vec![true; count], &[5, 1, 9, 7], [false, again]);
+            check_gradients(name, &late, &[4, 4], [false, again]);
+            check_gradients(name, &vec![true; count], &[5, 1, 9, 7], [true, again]);
+        }
     }
 }
 
@@ -376,6 +381,16 @@ fn a_fine_tune_comes_to_what_it_comes_to_on_the_host() {
                 rate: 0.05,
                 head_rate: 0.2,
                 clip: Some(0.1),
+                budget: Budget::layers(2),
+                ..small.clone()
+            },
+        ),
+        (
+            "resnet_basic",
+            Config {
+                recompute: true,
+                norms: Norms::Statistics,
+                micro_batch: Some(5),
                 budget: Budget::layers(2),
                 ..small.clone()
             },

@@ -8,6 +8,7 @@
 //! Adapters are checked on the host, as [`Runtime`](crate::runtime::Runtime) does it, and merged on the device; networks are
 //! the same code, run on another implementation of [`Ops`](crate::runtime::Ops).
 
+mod back;
 mod base;
 #[cfg(feature = "cuda")]
 mod cuda;

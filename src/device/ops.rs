@@ -15,7 +15,7 @@ use crate::runtime::{self, BatchNorm, Images, LayerId, Ops, Part};
 /// Of what the device refuses the first is kept, and nothing is computed after it: [`DeviceEval::receive`] tells it.
 pub struct DeviceEval<'a> {
     pub(super) task: &'a DeviceTask,
-    workspace: &'a Workspace,
+    pub(super) workspace: &'a Workspace,
     failed: Option<candle_core::Error>,
     /// Where the examples of the batch begin, once that is known.
     starts: Option<(Segments, Tensor)>,

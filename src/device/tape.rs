@@ -63,23 +63,27 @@ impl Traced {
 pub(super) type NodeId = usize;
 
 /// The way back through one operation: is given the gradient of its result.
-type Step<'a> = Box<dyn FnOnce(&Tensor, &mut Back<'_>) -> candle_core::Result<()> + 'a>;
+pub(super) type Step<'a> = Box<dyn FnOnce(&Tensor, &mut Back<'_>) -> candle_core::Result<()> + 'a>;
 
 /// Computes operations on a device and records those that a gradient flows through, as the trainer's tape does on the
 /// host: a frozen layer gets no weight gradient, and what lies before the earliest wanted layer is computed as in
 /// evaluation.
 pub struct DeviceTape<'a> {
     pub(super) eval: DeviceEval<'a>,
-    wanted: &'a [bool],
-    steps: Vec<Step<'a>>,
+    pub(super) wanted: &'a [bool],
+    pub(super) steps: Vec<Step<'a>>,
     pub(super) batch_statistics: bool,
     pub(super) moments: Vec<DeviceMoments>,
+    /// Values at the cuts so far, where what lies between them is computed again on the way back.
+    pub(super) cuts: Option<Vec<Traced>>,
+    /// Whether its first node is the values at a cut, with which it starts.
+    pub(super) starts: bool,
 }
 
 /// Gradients on their way back.
 pub(super) struct Back<'s> {
-    gradients: Vec<Option<Tensor>>,
-    sink: &'s mut dyn FnMut(LayerId, DeviceGrad),
+    pub(super) gradients: Vec<Option<Tensor>>,
+    pub(super) sink: &'s mut dyn FnMut(LayerId, DeviceGrad),
 }
 
 impl Back<'_> {
@@ -104,12 +108,27 @@ impl<'a> DeviceTape<'a> {
     /// network.
     pub fn new(task: &'a DeviceTask, wanted: &'a [bool], workspace: &'a Workspace) -> Self {
         let eval = DeviceEval::new(task, workspace);
-        Self { eval, wanted, steps: Vec::new(), batch_statistics: false, moments: Vec::new() }
+        Self {
+            eval,
+            wanted,
+            steps: Vec::new(),
+            batch_statistics: false,
+            moments: Vec::new(),
+            cuts: None,
+            starts: false,
+        }
     }
 
     /// The same with batch normalization by the statistics of each batch.
     pub fn with_batch_statistics(mut self) -> Self {
         self.batch_statistics = true;
+        self
+    }
+
+    /// The same that keeps of a network no more than the values at its cuts, and computes what lies between again on the way
+    /// back.
+    pub fn with_recomputation(mut self) -> Self {
+        self.cuts = Some(Vec::new());
         self
     }
 
@@ -124,57 +143,6 @@ impl<'a> DeviceTape<'a> {
     /// What the device refused first.
     pub fn receive(&mut self, x: &Traced) -> Result<kernels::Tensor, Error> {
         self.eval.receive(x.value.clone())
-    }
-
-    /// Walks back from `output` with `gradient` of the same shape; `sink` gets the gradients of each wanted layer, once for
-    /// each use of it.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn backward(
-        self,
-        output: &Traced,
-        gradient: &kernels::Tensor,
-        sink: &mut dyn FnMut(LayerId, DeviceGrad),
-    ) -> Result<(), Error> {
-        let gradient = self.eval.task.base().send(gradient, &[gradient.rows(), gradient.cols()])?;
-        self.walk(output, gradient, sink)
-    }
-
-    /// As [`DeviceTape::backward`] from class scores `[examples, classes]`, by their mean cross-entropy against two labels of
-    /// each example: the first counts for `share` and the second for the rest, `smoothing` of the probability is spread over
-    /// all classes, and the gradient is times `factor`. Returns the mean, for which alone the device is waited for.
-    ///
-    /// # Errors
-    /// What the device refused first.
-    pub fn backward_by_labels(
-        mut self,
-        output: &Traced,
-        labels: &[[u32; 2]],
-        [share, smoothing, factor]: [f32; 3],
-        sink: &mut dyn FnMut(LayerId, DeviceGrad),
-    ) -> Result<f32, Error> {
-        let logits = self.eval.take(output.value.clone())?;
-        let classes = logits.dim(1)?;
-        if labels.len() != logits.dim(0)? || labels.iter().flatten().any(|&label| label as usize >= classes) {
-            let message = format!("labels of {} examples for class scores {:?}", labels.len(), logits.dims());
-            return Err(runtime::Error::Input { message }.into());
-        }
-        let labels = self.eval.task.base().send_rows(labels.as_flattened())?;
-        let [losses, gradient] = device::cross_entropy(&logits, &labels, [share, smoothing, factor])?;
-        self.walk(output, gradient, sink)?;
-        Ok(losses.mean_all()?.to_scalar()?)
-    }
-
-    fn walk(self, output: &Traced, gradient: Tensor, sink: &mut dyn FnMut(LayerId, DeviceGrad)) -> Result<(), Error> {
-        let mut back = Back { gradients: vec![None; self.steps.len()], sink };
-        back.flow(output.node, gradient)?;
-        for (node, step) in self.steps.into_iter().enumerate().rev() {
-            if let Some(dy) = back.gradients[node].take() {
-                step(&dy, &mut back)?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn wants(&self, layer: LayerId) -> bool {
@@ -201,6 +169,10 @@ impl Ops for DeviceTape<'_> {
 
     fn workspace(&self) -> &Workspace {
         self.eval.workspace()
+    }
+
+    fn cut(&mut self, x: Traced) -> Traced {
+        self.record_cut(x)
     }
 
     fn constant(&mut self, tensor: kernels::Tensor) -> Traced {

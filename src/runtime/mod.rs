@@ -17,6 +17,8 @@ mod network;
 mod ops;
 mod prediction;
 mod processor;
+#[cfg(any(feature = "train", feature = "candle"))]
+pub(crate) mod stretch;
 mod switch;
 mod task;
 mod unit;

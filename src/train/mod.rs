@@ -37,7 +37,6 @@ mod replay;
 mod resident;
 mod schedule;
 mod select;
-mod stretch;
 mod tape;
 mod trainer;
 mod transformer;

@@ -35,7 +35,6 @@ pub(super) enum Ready<'w, W> {
 pub(super) struct Way<'a> {
     pub(super) wanted: &'a [bool],
     pub(super) batch_statistics: bool,
-    /// On the processor alone.
     pub(super) recompute: bool,
 }
 
@@ -214,6 +213,9 @@ fn learn_there(
     if way.batch_statistics {
         tape = tape.with_batch_statistics();
     }
+    if way.recompute {
+        tape = tape.with_recomputation();
+    }
     let output = network.logits(&mut tape, input)?;
     let (loss, gradient) = loss(&tape.receive(&output)?);
     let moments = tape.take_moments().iter().map(fetched).collect::<Result<_, _>>()?;
@@ -224,7 +226,7 @@ fn learn_there(
                 failed = each(layer, &gradient);
             }
         };
-        tape.backward(&output, &gradient, &mut sink).and(failed)?;
+        tape.backward(network, input, &output, &gradient, &mut sink).and(failed)?;
     }
     Ok((loss, moments))
 }

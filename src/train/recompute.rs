@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::backward::LayerGrad;
-use super::stretch::Stretch;
 use super::tape::{Node, Recorded, Tape};
 use crate::kernels::Tensor;
+use crate::runtime::stretch::Stretch;
 use crate::runtime::{Error, Input, LayerId, Network, Weights};
 
 /// Values at a cut, and whether a gradient flows to them.

@@ -89,6 +89,9 @@ impl<N: Network> Run<'_, N> {
             if by_batch {
                 tape = tape.with_batch_statistics();
             }
+            if self.sizes.recompute {
+                tape = tape.with_recomputation();
+            }
             let logits = self.network.logits(&mut tape, &varied.input)?;
             for seen in tape.take_moments() {
                 stepped.moments.push(fetched(&seen)?);
@@ -101,7 +104,8 @@ impl<N: Network> Run<'_, N> {
                 }
             };
             let numbers = [first, self.config.smoothing, share];
-            stepped.loss += share * tape.backward_by_labels(&logits, &labels, numbers, &mut add)?;
+            stepped.loss +=
+                share * tape.backward_by_labels(self.network, &varied.input, &logits, &labels, numbers, &mut add)?;
             failed?;
         }
         let norm = deltas.squared_norm()?.sqrt();

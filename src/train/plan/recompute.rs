@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::backward::LayerGrad;
 use super::ledger::Buffer;
 use super::sketch::{Node, Sketch, Sketched, keep};
+use crate::runtime::stretch::Stretch;
 use crate::runtime::{Error, Input, LayerId, Network};
-use crate::train::stretch::Stretch;
 
 /// What is kept at a cut, and whether a gradient flows to it.
 pub(super) struct Cut {

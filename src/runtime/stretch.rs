@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::{BatchNorm, ConvNorm, Error, Images, LayerId, Ops};
 use crate::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
-use crate::runtime::{BatchNorm, ConvNorm, Error, Images, LayerId, Ops};
 
 /// Computes what lies between two cuts of a network; what comes before and after has no values and computes nothing.
-pub(super) struct Stretch<O: Ops> {
+pub(crate) struct Stretch<O: Ops> {
     ops: O,
     /// Cuts that come before it.
     number: usize,
@@ -18,7 +18,7 @@ pub(super) struct Stretch<O: Ops> {
 
 impl<O: Ops> Stretch<O> {
     /// The one after `number` cuts, which starts with these values; the first starts with the input.
-    pub(super) fn new(ops: O, number: usize, start: Option<O::Value>) -> Self {
+    pub(crate) fn new(ops: O, number: usize, start: Option<O::Value>) -> Self {
         Self { ops, number, passed: 0, start, end: None }
     }
 
@@ -26,7 +26,7 @@ impl<O: Ops> Stretch<O> {
     ///
     /// # Errors
     /// If the network did not come to its end, since it is cut where other values than one go on.
-    pub(super) fn end(self) -> Result<(O, O::Value), Error> {
+    pub(crate) fn end(self) -> Result<(O, O::Value), Error> {
         let message =
             || format!("the network gives nothing at its cut {}, from which it is computed again", self.number);
         let end = self.end.ok_or_else(|| Error::Input { message: message() })?;
