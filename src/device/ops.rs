@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use super::images::activation_of;
-use super::{DeviceTask, Error, fetch, kernels};
+use super::{DeviceTask, Error, fetch, images, kernels};
 use crate::kernels::{self as host, Grid, Heads, Interpolation, Segments, Window, Workspace};
 use crate::runtime::{self, BatchNorm, Images, LayerId, Ops, Part};
 
@@ -126,20 +125,6 @@ impl<'a> DeviceEval<'a> {
             this.task.base().send(&matrix, &[map.rows(), entries])
         })
     }
-
-    /// The normalization with running statistics as a factor and an addend of each channel.
-    fn folded(&self, norm: &BatchNorm) -> Result<candle_core::Result<[Tensor; 2]>, runtime::Error> {
-        let part = |part| self.task.required(norm.layer, part);
-        let (weight, bias) = (part(Part::Weight)?, part(Part::Bias)?);
-        let (mean, variance) = (part(Part::Mean)?, part(Part::Variance)?);
-        let fold = || {
-            let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(|part| part.to_dtype(DType::F32));
-            let scale = (weight? / (variance? + f64::from(norm.eps))?.sqrt()?)?;
-            let shift = (bias? - (mean? * &scale)?)?;
-            Ok([scale, shift])
-        };
-        Ok(fold())
-    }
 }
 
 impl Ops for DeviceEval<'_> {
@@ -216,39 +201,37 @@ impl Ops for DeviceEval<'_> {
         let weight = self.weight(layer)?;
         let bias = self.task.param(layer, Part::Bias).cloned();
         let depthwise = self.task.layout().layer(layer).kind == runtime::LayerKind::Depthwise;
-        Ok(self.run(|this| {
+        Ok(self.run(|_| {
             let x = present(x.clone())?;
-            let y = match depthwise {
-                true => this.depthwise(&x, grid, &weight, window)?,
-                false => this.convolved(&x, grid, &weight, window)?,
+            let rows = match depthwise {
+                true => kernels::depthwise(&x, &weight.flatten_from(1)?, grid, window)?,
+                false => images::convolved(&x, grid, &weight, window)?,
             };
-            match bias {
-                Some(bias) => y.broadcast_add(&bias),
-                None => Ok(y),
-            }
+            Ok(Rows { rows, bias })
         }))
     }
 
     fn batch_norm(&mut self, x: &Value, norm: &BatchNorm, residual: Option<&Value>) -> Result<Value, runtime::Error> {
-        let folded = self.folded(norm)?;
+        let part = |part| self.task.required(norm.layer, part).cloned();
+        let [weight, bias] = [part(Part::Weight)?, part(Part::Bias)?];
+        let [mean, variance] = [part(Part::Mean)?, part(Part::Variance)?];
         Ok(self.run(|_| {
-            let [scale, shift] = folded?;
+            let residual = residual.map(|residual| present(residual.clone())).transpose()?;
+            let spread = kernels::channel_spread(&mean, &variance, norm.eps)?;
             let x = present(x.clone())?;
-            let (scale, shift) = (scale.to_dtype(x.dtype())?, shift.to_dtype(x.dtype())?);
-            let mut y = x.broadcast_mul(&scale)?.broadcast_add(&shift)?;
-            if let Some(residual) = residual {
-                y = (y + present(residual.clone())?)?;
-            }
-            activation_of(norm.activation, y)
+            kernels::channel_norm(&x, residual.as_ref(), [&weight, &bias, &spread], norm.activation)
         }))
     }
 
     fn max_pool(&mut self, x: Value, grid: Grid, window: Window) -> Value {
-        self.run(|this| this.highest(&present(x)?, grid, window))
+        self.run(|_| kernels::max_pool(&present(x)?, grid, window))
     }
 
     fn average_pool(&mut self, x: Value, grid: Grid, window: Window) -> Value {
-        self.run(|this| this.averaged(&present(x)?, grid, window))
+        self.run(|_| {
+            let x = present(x)?;
+            kernels::depthwise(&x, &images::shares(&x, window)?, grid, window)
+        })
     }
 
     fn concat(&mut self, parts: &[&Value]) -> Value {
@@ -263,7 +246,9 @@ impl Ops for DeviceEval<'_> {
     }
 
     fn subsample_pad(&mut self, x: &Value, grid: Grid, stride: usize, before: usize, after: usize) -> Value {
-        self.run(|this| this.subsampled(&present(x.clone())?, grid, stride)?.pad_with_zeros(1, before, after))
+        self.run(|_| {
+            kernels::window_columns(&present(x.clone())?, grid, images::every(stride))?.pad_with_zeros(1, before, after)
+        })
     }
 
     fn layer_norm(&mut self, x: &Value, layer: LayerId, eps: f32) -> Result<Value, runtime::Error> {

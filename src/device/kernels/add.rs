@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
+
+pub(super) static SOURCE: Source = Source::new("add", include_str!("add.metal"));
 
 /// `x`, `bias` in each of its rows, and `y`.
 pub(in crate::device) fn add_bias(x: &Tensor, bias: &Tensor, y: &Tensor) -> Result<Tensor> {
@@ -13,6 +15,6 @@ pub(in crate::device) fn add_bias(x: &Tensor, bias: &Tensor, y: &Tensor) -> Resu
     let count = x.elem_count();
     let settings = Settings::new([count, bias.elem_count()], [])?;
     let threads = Threads::of_elements(count);
-    let launch = Launch { name: "add_bias", number: Some(x.dtype()), threads, settings, host: &host };
+    let launch = Launch { source: &SOURCE, name: "add_bias", number: Some(x.dtype()), threads, settings, host: &host };
     launch.run(&[x, bias, y], x.shape(), x.dtype())
 }

@@ -2,7 +2,7 @@
 
 // What a launch states besides its tensors; each kernel says what the numbers are.
 struct Settings {
-    uint counts[4];
+    uint counts[12];
     float numbers[8];
 };
 
@@ -53,3 +53,33 @@ FUNCTION float group_max(float value, GROUP float *shared, Place at) {
 
 // The first element of a thread that goes through elements; the others follow at a group's distance.
 FUNCTION uint first_element(Place at) { return at.group * at.lanes * EACH + at.lane; }
+
+// Columns of a group. Its threads are as many for each of some rows.
+#define COLUMNS 32
+
+// What a thread sums: a column of some rows.
+struct Strip {
+    uint number;
+    uint col;
+    // Its first row, and the end of its strip's.
+    uint first;
+    uint end;
+};
+
+// Of strips of `size` rows.
+FUNCTION Strip strip_of(uint rows, uint cols, uint size, Place at) {
+    const uint blocks = (cols + COLUMNS - 1) / COLUMNS;
+    const uint number = at.group / blocks, first = number * size;
+    return Strip{number, at.group % blocks * COLUMNS + at.lane % COLUMNS, first + at.lane / COLUMNS,
+                 min(first + size, rows)};
+}
+
+// The sum of what the threads of a column have, to the first of them.
+FUNCTION float column_sum(float value, GROUP float *shared, Place at) {
+    shared[at.lane] = value;
+    for (uint reach = at.lanes / 2; reach >= COLUMNS; reach /= 2) {
+        BARRIER();
+        if (at.lane < reach) shared[at.lane] += shared[at.lane + reach];
+    }
+    return shared[at.lane];
+}

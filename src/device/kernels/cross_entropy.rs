@@ -2,8 +2,10 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
 use crate::kernels;
+
+pub(super) static SOURCE: Source = Source::new("cross_entropy", include_str!("cross_entropy.metal"));
 
 /// The mean cross-entropy of `logits [examples, classes]` against `labels [examples, 2]`, of u32, the first of which counts
 /// for `share` and the second for the rest, with `smoothing` of the probability spread over all classes. Returns the loss of
@@ -32,7 +34,8 @@ pub(in crate::device) fn cross_entropy(
     };
     let settings = Settings::new([rows, cols], [share, smoothing, factor])?;
     let threads = Threads::of_rows(rows, cols);
-    let launch = Launch { name: "cross_entropy", number: Some(logits.dtype()), threads, settings, host: &host };
+    let launch =
+        Launch { source: &SOURCE, name: "cross_entropy", number: Some(logits.dtype()), threads, settings, host: &host };
     let both = launch.run(&[logits, labels], (rows, cols + 1), DType::F32)?;
     let gradient = both.narrow(1, 0, cols)?.contiguous()?.to_dtype(logits.dtype())?;
     Ok([both.narrow(1, cols, 1)?, gradient])

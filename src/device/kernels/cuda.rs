@@ -1,6 +1,4 @@
-//! Kernels on NVIDIA's GPUs: compiled by NVRTC when the first is launched.
-
-use std::sync::OnceLock;
+//! Kernels on NVIDIA's GPUs, compiled by NVRTC.
 
 use candle_core::cuda_backend::cudarc::driver::{CudaView, DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::cudarc::nvrtc::compile_ptx;
@@ -9,20 +7,24 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Error, Layout, Result, Shape, Storage, Tensor};
 use half::{bf16, f16};
 
-use super::SOURCE;
-use super::launch::{Launch, Settings};
+use super::COMMON;
+use super::launch::{Launch, Settings, Source};
 
 // SAFETY: plain numbers without padding, laid out as C does it, and as the kernels have it.
 unsafe impl DeviceRepr for Settings {}
 
-/// The kernels as the driver reads them.
-pub(super) fn ptx() -> Result<&'static str> {
-    static PTX: OnceLock<std::result::Result<String, String>> = OnceLock::new();
-    let compiled = PTX.get_or_init(|| {
-        let source = [include_str!("prelude.cu"), SOURCE].concat();
-        compile_ptx(source).map(|ptx| ptx.to_src()).map_err(|error| format!("kernels do not compile: {error}"))
+/// A file of kernels as the driver reads it.
+pub(super) fn ptx(source: &'static Source) -> Result<&'static str> {
+    let compiled = source.ptx.get_or_init(|| {
+        let text = [include_str!("prelude.cu"), COMMON, source.text].concat();
+        compile_ptx(text).map(|ptx| ptx.to_src()).map_err(|error| format!("{} does not compile: {error}", source.name))
     });
     compiled.as_deref().map_err(|error| Error::Msg(error.clone()))
+}
+
+/// What the compiled file is called among the modules of a device.
+fn module(source: &Source) -> String {
+    format!("taps_{}", source.name)
 }
 
 /// What a kernel makes of `inputs`, all on `device`.
@@ -48,7 +50,8 @@ fn made<T: CudaDType + DeviceRepr>(
     inputs: &[Tensor],
     count: usize,
 ) -> Result<CudaStorage> {
-    let function = device.get_or_load_custom_func(&launch.entry(), "taps", ptx()?)?;
+    let (entry, module) = (launch.entry(), module(launch.source));
+    let function = device.get_or_load_custom_func(&entry, &module, ptx(launch.source)?)?;
     // SAFETY: every kernel writes all elements of its result.
     let mut out = unsafe { device.alloc::<T>(count) }?;
     let guards: Vec<_> = inputs.iter().map(Tensor::storage_and_layout).collect();
@@ -73,7 +76,8 @@ pub(super) fn update(
     (updated, layout): (&mut CudaStorage, &Layout),
 ) -> Result<()> {
     let device = updated.device.clone();
-    let function = device.get_or_load_custom_func(&launch.entry(), "taps", ptx()?)?;
+    let (entry, module) = (launch.entry(), module(launch.source));
+    let function = device.get_or_load_custom_func(&entry, &module, ptx(launch.source)?)?;
     let [first, second] = inputs.map(|(storage, layout)| view(storage, layout));
     let (first, second) = (first?, second?);
     let range = range(layout);

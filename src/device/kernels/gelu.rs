@@ -2,8 +2,10 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
 use crate::kernels::{Workspace, gelu, gelu_grad};
+
+pub(super) static SOURCE: Source = Source::new("gelu", include_str!("gelu.metal"));
 
 /// GELU of `x` plus `bias` in each row, one value for each column or one for all.
 pub(in crate::device) fn bias_gelu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
@@ -36,5 +38,5 @@ fn launch<'a>(
 ) -> Result<Launch<'a>> {
     let count = x.elem_count();
     let settings = Settings::new([count, bias.elem_count()], [])?;
-    Ok(Launch { name, number: Some(x.dtype()), threads: Threads::of_elements(count), settings, host })
+    Ok(Launch { source: &SOURCE, name, number: Some(x.dtype()), threads: Threads::of_elements(count), settings, host })
 }

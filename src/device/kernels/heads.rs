@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
+
+pub(super) static SOURCE: Source = Source::new("heads", include_str!("heads.metal"));
 
 /// How rows are divided: `[examples, heads, longest, features of a head]`.
 #[derive(Clone)]
@@ -59,7 +61,8 @@ pub(in crate::device) fn split_heads(x: &Tensor, bias: Option<&Tensor>, division
         out
     };
     let (threads, settings) = division.settings(bias.is_some())?;
-    let launch = Launch { name: "split_heads", number: Some(x.dtype()), threads, settings, host: &host };
+    let launch =
+        Launch { source: &SOURCE, name: "split_heads", number: Some(x.dtype()), threads, settings, host: &host };
     let shape = division.shape();
     launch.run(&[x, bias.unwrap_or(x), &division.starts], &shape[..], x.dtype())
 }
@@ -74,6 +77,7 @@ pub(in crate::device) fn join_heads(x: &Tensor, division: &Division) -> Result<T
         out
     };
     let (threads, settings) = division.settings(false)?;
-    let launch = Launch { name: "join_heads", number: Some(x.dtype()), threads, settings, host: &host };
+    let launch =
+        Launch { source: &SOURCE, name: "join_heads", number: Some(x.dtype()), threads, settings, host: &host };
     launch.run(&[x, &division.starts], (division.rows, cols), x.dtype())
 }

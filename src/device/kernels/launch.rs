@@ -7,11 +7,32 @@ const MOST_LANES: usize = 256;
 /// Elements for each thread of a kernel that goes through elements, `EACH` of the kernels.
 const EACH: usize = 4;
 
+/// A file of kernels, which is compiled when one of them is first launched.
+pub(super) struct Source {
+    pub(super) name: &'static str,
+    #[cfg_attr(not(any(test, feature = "cuda", feature = "metal")), expect(dead_code))]
+    pub(super) text: &'static str,
+    /// As NVIDIA's driver reads it.
+    #[cfg(feature = "cuda")]
+    pub(super) ptx: std::sync::OnceLock<std::result::Result<String, String>>,
+}
+
+impl Source {
+    pub(super) const fn new(name: &'static str, text: &'static str) -> Self {
+        Self {
+            name,
+            text,
+            #[cfg(feature = "cuda")]
+            ptx: std::sync::OnceLock::new(),
+        }
+    }
+}
+
 /// What a launch states besides its tensors, as the kernels have it.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(super) struct Settings {
-    pub(super) counts: [u32; 4],
+    pub(super) counts: [u32; 12],
     pub(super) numbers: [f32; 8],
 }
 
@@ -59,13 +80,13 @@ impl Threads {
 
 /// A kernel and what it is launched with.
 pub(super) struct Launch<'a> {
+    /// Where it stands.
+    pub(super) source: &'static Source,
     /// Its entry point, without the kind of numbers.
     pub(super) name: &'static str,
     /// The kind of numbers that the entry point is for, where there is one for each.
     pub(super) number: Option<DType>,
     pub(super) threads: Threads,
-    /// Which the processor knows.
-    #[cfg_attr(not(any(test, feature = "cuda", feature = "metal")), expect(dead_code))]
     pub(super) settings: Settings,
     /// The same on the processor: what comes of the values of the tensors, the last of which is what is updated where
     /// a tensor is.
@@ -105,7 +126,10 @@ impl Launch<'_> {
             #[cfg(feature = "metal")]
             Device::Metal(device) => super::metal::run(device, self, &inputs, shape, dtype),
             #[cfg(not(all(feature = "cuda", feature = "metal")))]
-            _ => Err(candle_core::Error::Msg(format!("{}: not built for this device", self.entry()))),
+            _ => {
+                let (kernel, of) = (self.entry(), self.source.name);
+                Err(candle_core::Error::Msg(format!("{kernel} of {of}: not built for this device")))
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
 use crate::format::{Encoding, Entry};
+
+pub(super) static SOURCE: Source = Source::new("merge", include_str!("merge.metal"));
 
 /// The sum of a weight of the base and what an entry of an adapter holds, decoded on the device; none where there is no
 /// kernel for its encoding. The entry has passed its check and is of as many elements.
@@ -53,6 +55,6 @@ fn added(
     let settings = Settings::new([count, width, group], [])?;
     let threads = Threads::of_elements(count);
     debug_assert!(matches!(payload.dtype(), DType::U8 | DType::F32));
-    let launch = Launch { name, number: Some(base.dtype()), threads, settings, host };
+    let launch = Launch { source: &SOURCE, name, number: Some(base.dtype()), threads, settings, host };
     launch.run(&[base, payload], base.shape(), base.dtype())
 }

@@ -1,4 +1,4 @@
-//! Kernels on Apple's GPUs: compiled by Metal when the first is launched.
+//! Kernels on Apple's GPUs, compiled by Metal.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,27 +6,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Error, Layout, MetalDevice, MetalStorage, Result, Shape, Storage, Tensor};
 use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder, ComputePipeline, Library};
-use objc2_metal::MTLSize;
+use objc2_metal::{MTLCompileOptions, MTLSize};
 
-use super::SOURCE;
+use super::COMMON;
 use super::launch::Launch;
 
-/// What has been compiled for one device.
+/// What has been compiled of one file for one device.
 struct Compiled {
     library: Library,
     pipelines: BTreeMap<String, ComputePipeline>,
 }
 
-/// By the number of the device in the registry of the system.
-static COMPILED: Mutex<BTreeMap<u64, Compiled>> = Mutex::new(BTreeMap::new());
+/// By the number of the device in the registry of the system, and the name of the file.
+static COMPILED: Mutex<BTreeMap<(u64, &str), Compiled>> = Mutex::new(BTreeMap::new());
 
 /// A kernel that is ready to run.
-fn pipeline(device: &MetalDevice, entry: String) -> Result<ComputePipeline> {
+fn pipeline(device: &MetalDevice, launch: &Launch<'_>) -> Result<ComputePipeline> {
+    let entry = launch.entry();
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let id = device.metal_device().registry_id();
+    let id = (device.metal_device().registry_id(), launch.source.name);
     if !compiled.contains_key(&id) {
-        let source = [include_str!("prelude.metal"), SOURCE].concat();
-        let library = device.metal_device().new_library_with_source(&source, None).map_err(Error::wrap)?;
+        let source = [include_str!("prelude.metal"), COMMON, launch.source.text].concat();
+        let options = MTLCompileOptions::new();
+        // Otherwise what is no number may pass for one. The newer setting is not there on older systems.
+        #[allow(deprecated)]
+        options.setFastMathEnabled(false);
+        let library = device.metal_device().new_library_with_source(&source, Some(&options)).map_err(Error::wrap)?;
         compiled.insert(id, Compiled { library, pipelines: BTreeMap::new() });
     }
     let Some(Compiled { library, pipelines }) = compiled.get_mut(&id) else {
@@ -79,7 +84,7 @@ fn dispatch(
     inputs: &[(&Buffer, usize)],
     out: (&Buffer, usize),
 ) -> Result<()> {
-    let pipeline = pipeline(device, launch.entry())?;
+    let pipeline = pipeline(device, launch)?;
     let commands = device.command_encoder()?;
     let encoder: &ComputeCommandEncoder = commands.as_ref();
     encoder.set_compute_pipeline_state(&pipeline);

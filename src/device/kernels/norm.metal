@@ -75,7 +75,7 @@ template <typename T>
 FUNCTION void layer_norm_sums(GLOBAL const T *x, GLOBAL const T *dy, GLOBAL const float *spreads, GLOBAL float *out,
                               Settings settings, GROUP float *scales, GROUP float *biases, Place at) {
     const uint cols = settings.counts[1];
-    const Strip strip = strip_of(settings, at);
+    const Strip strip = strip_of(settings.counts[0], cols, settings.counts[2], at);
     float scale = 0, bias = 0;
     if (strip.col < cols) {
         for (uint row = strip.first; row < strip.end; row += at.lanes / COLUMNS) {

@@ -2,8 +2,10 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
 use super::sums::{STRIP, strip_count, strips};
+
+pub(super) static SOURCE: Source = Source::new("norm", include_str!("norm.metal"));
 
 /// Each row of `x` at mean 0 and deviation 1, times `scale`, plus `bias`.
 pub(in crate::device) fn layer_norm(x: &Tensor, scale: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
@@ -61,7 +63,8 @@ pub(in crate::device) fn layer_norm_sums(x: &Tensor, dy: &Tensor, eps: f32) -> R
         out
     };
     let (threads, settings) = strips(rows, cols)?;
-    let launch = Launch { name: "layer_norm_sums", number: Some(x.dtype()), threads, settings, host: &host };
+    let launch =
+        Launch { source: &SOURCE, name: "layer_norm_sums", number: Some(x.dtype()), threads, settings, host: &host };
     let sums = launch.run(&[x, dy, &spreads], (strip_count(rows), 2, cols), DType::F32)?.sum(0)?;
     Ok([sums.get(0)?, sums.get(1)?])
 }
@@ -74,7 +77,7 @@ fn launch<'a>(
 ) -> Result<Launch<'a>> {
     let (rows, cols) = x.dims2()?;
     let settings = Settings::new([rows, cols], [eps])?;
-    Ok(Launch { name, number: Some(x.dtype()), threads: Threads::of_rows(rows, cols), settings, host })
+    Ok(Launch { source: &SOURCE, name, number: Some(x.dtype()), threads: Threads::of_rows(rows, cols), settings, host })
 }
 
 /// Mean and 1 / deviation.

@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
+
+pub(super) static SOURCE: Source = Source::new("optimizer", include_str!("optimizer.metal"));
 
 /// Elements of a block, of which all are of one delta.
 pub(in crate::device) const BLOCK: usize = 256;
@@ -72,6 +74,6 @@ pub(in crate::device) fn update(
         out
     };
     let settings = Settings::new([count, BLOCK], numbers)?;
-    Launch { name, number: None, threads: Threads::of_elements(count), settings, host: &host }
+    Launch { source: &SOURCE, name, number: None, threads: Threads::of_elements(count), settings, host: &host }
         .update([gradient, paces], states)
 }

@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
+
+pub(super) static SOURCE: Source = Source::new("pool", include_str!("pool.metal"));
 
 /// The mean of the rows of each example after its first `skip`; 0 where there are none. Example `e` has the rows from
 /// `starts[e]` on and before `starts[e + 1]`.
@@ -56,5 +58,12 @@ fn launch<'a>(
 ) -> Result<Launch<'a>> {
     let (examples, cols) = (starts.elem_count().saturating_sub(1), x.dim(1)?);
     let settings = Settings::new([examples, cols, skip], [])?;
-    Ok(Launch { name, number: Some(x.dtype()), threads: Threads::of_rows(examples, cols), settings, host })
+    Ok(Launch {
+        source: &SOURCE,
+        name,
+        number: Some(x.dtype()),
+        threads: Threads::of_rows(examples, cols),
+        settings,
+        host,
+    })
 }

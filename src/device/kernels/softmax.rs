@@ -2,7 +2,9 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
+
+pub(super) static SOURCE: Source = Source::new("softmax", include_str!("softmax.metal"));
 
 /// Softmax of each row of `scores` times `factor`, `[examples, …, columns]`, over as many columns as its example has rows,
 /// which `starts [examples + 1]`, of u32, has; the others are 0.
@@ -24,7 +26,8 @@ pub(in crate::device) fn softmax(scores: &Tensor, starts: &Tensor, factor: f32) 
     };
     let settings = Settings::new([rows, cols, each], [factor])?;
     let threads = Threads::of_rows(rows, cols);
-    let launch = Launch { name: "softmax", number: Some(scores.dtype()), threads, settings, host: &host };
+    let launch =
+        Launch { source: &SOURCE, name: "softmax", number: Some(scores.dtype()), threads, settings, host: &host };
     launch.run(&[scores, starts], scores.shape(), scores.dtype())
 }
 
@@ -43,6 +46,7 @@ pub(in crate::device) fn softmax_grad(weights: &Tensor, dweights: &Tensor, facto
     };
     let settings = Settings::new([rows, cols], [factor])?;
     let threads = Threads::of_rows(rows, cols);
-    let launch = Launch { name: "softmax_grad", number: Some(weights.dtype()), threads, settings, host: &host };
+    let launch =
+        Launch { source: &SOURCE, name: "softmax_grad", number: Some(weights.dtype()), threads, settings, host: &host };
     launch.run(&[weights, dweights], weights.shape(), weights.dtype())
 }

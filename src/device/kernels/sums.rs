@@ -2,7 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Threads};
+use super::launch::{Launch, Settings, Source, Threads};
+
+pub(super) static SOURCE: Source = Source::new("sums", include_str!("sums.metal"));
 
 /// Columns of a group, `COLUMNS` of the kernels.
 const COLUMNS: usize = 32;
@@ -21,7 +23,8 @@ pub(in crate::device) fn column_sums(x: &Tensor) -> Result<Tensor> {
         values[0].chunks(STRIP * cols).flat_map(sums).map(|sum| sum as f32).collect()
     };
     let (threads, settings) = strips(rows, cols)?;
-    let launch = Launch { name: "column_sums", number: Some(x.dtype()), threads, settings, host: &host };
+    let launch =
+        Launch { source: &SOURCE, name: "column_sums", number: Some(x.dtype()), threads, settings, host: &host };
     launch.run(&[x], (strip_count(rows), cols), DType::F32)?.sum(0)
 }
 
@@ -31,7 +34,11 @@ pub(super) fn strip_count(rows: usize) -> usize {
 }
 
 /// A group for some columns of each strip of rows.
+pub(super) fn groups_of_strips(rows: usize, cols: usize) -> Threads {
+    Threads::of_groups(strip_count(rows) * cols.div_ceil(COLUMNS))
+}
+
+/// The same, and what states it.
 pub(super) fn strips(rows: usize, cols: usize) -> Result<(Threads, Settings)> {
-    let threads = Threads::of_groups(strip_count(rows) * cols.div_ceil(COLUMNS));
-    Ok((threads, Settings::new([rows, cols, STRIP], [])?))
+    Ok((groups_of_strips(rows, cols), Settings::new([rows, cols, STRIP], [])?))
 }
