@@ -475,6 +475,14 @@ fn what_cannot_be_computed_is_said() {
     let outside = Input::Tokens(Tokens { ids: vec![9999], segments: Segments::from_lengths([1]) });
     let error = device.predict(&outside).unwrap_err().to_string();
     assert!(error.contains("9999 is outside the table"), "{error}");
+    #[cfg(feature = "train")]
+    {
+        let config = Config { budget: Budget { max_memory: Some(1 << 30), ..Budget::layers(2) }, ..Config::default() };
+        let examples = Several::new(input(network, &[3; 12]));
+        let error = fine_tune_on(device.base(), device.host().base(), network, &examples, &config, &mut Quiet);
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("max_memory") && error.contains("not predicted"), "{error}");
+    }
     let damaged = &adapter(device.host(), "task", 1)[..100];
     assert!(device.load_bytes(damaged, "spam.taps").unwrap_err().to_string().contains("spam.taps"));
 }

@@ -104,7 +104,9 @@ impl Observer for Progress {
             Event::Freed { layers, left } => self.line(format!("{} closed, {left} active", layers.len())),
             Event::Planned { plan } => {
                 let (memory, adapter) = (&plan.memory, bytes(plan.adapter_bytes));
-                self.line(format!("will take {} of memory: {memory}", bytes(memory.total())));
+                if memory.total() > 0 {
+                    self.line(format!("will take {} of memory: {memory}", bytes(memory.total())));
+                }
                 let again = if plan.recompute { " with activations computed again" } else { "" };
                 self.line(format!("{} examples of a step at once{again}, an adapter of up to {adapter}", plan.at_once));
                 if let (Some(pace), Some(time)) = (plan.pace, plan.time()) {

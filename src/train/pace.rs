@@ -86,13 +86,19 @@ impl<N: Network> Run<'_, N> {
         let rows = |batch: &[usize]| batch.iter().map(|&index| self.data.train.rows(index)).sum::<usize>() as f64;
         let mut row = 0.0;
         let adapted = &mut course.adapted;
+        let mut there = self.resident(adapted)?;
         for batch in order.iter().take(measured(total)) {
             let started = Instant::now();
-            let Learned { gradients, .. } = self.gradients(adapted, adapted.wanted(), batch)?;
-            gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
             let step = Step { rate: 0.0, head_rate: 0.0, score_rate: 0.0, ..self.update(0, total, total) };
             // Gradients that are no numbers end here, and the run itself will tell of them.
-            let _ = adapted.update(&self.workspace, step);
+            match &mut there {
+                Some(there) => _ = self.step_there(there, adapted.wanted(), batch, step)?,
+                None => {
+                    let Learned { gradients, .. } = self.gradients(adapted, adapted.wanted(), batch)?;
+                    gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
+                    let _ = adapted.update(&self.workspace, step);
+                }
+            }
             // The first one touches its memory for the first time.
             row = started.elapsed().as_secs_f64() / rows(batch).max(1.0);
         }

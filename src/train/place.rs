@@ -47,6 +47,23 @@ impl Place {
         }
     }
 
+    /// Whether it is not the processor.
+    pub(super) fn is_device(&self) -> bool {
+        !matches!(self, Place::Host)
+    }
+
+    /// Refuses settings that only the processor can keep.
+    pub(super) fn check(&self, config: &Config) -> Result<(), Error> {
+        match config.budget.max_memory {
+            Some(limit) if self.is_device() => Err(Error::Setting {
+                name: "max_memory",
+                found: limit.to_string(),
+                expected: "none on a device, where memory is not predicted; a smaller micro_batch or recompute keep it down",
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// A device to which the base of `network` has been uploaded.
     #[cfg(feature = "candle")]
     pub(super) fn on(base: &Arc<DeviceBase>, network: &impl Network) -> Self {

@@ -15,7 +15,7 @@ use super::error::Error;
 use super::head::{Features, Head, fit};
 use super::improved::Improved;
 use super::place::Place;
-use super::plan::{Plan, Planner, Sizes};
+use super::plan::{Memory, Plan, Planner, Sizes};
 use super::progress::{Event, Observer, Phase};
 use super::tuned::{Tuned, TunedLayer};
 use crate::base::Base;
@@ -56,7 +56,9 @@ pub fn fine_tune_on<'a>(
     let (processor, arithmetic) = (crate::runtime::Processor::Cpu, crate::runtime::Arithmetic::F32);
     let config = &Config { processor, arithmetic, ..config.clone() };
     let run = Run::checked(base, network, data.into(), config)?;
-    Run { place: Place::on(device, network), ..run }.all(&mut Keeper::none(), observer)
+    let place = Place::on(device, network);
+    place.check(config)?;
+    Run { place, ..run }.all(&mut Keeper::none(), observer)
 }
 
 pub(super) struct Run<'a, N> {
@@ -94,7 +96,9 @@ impl<'a, N: Network> Run<'a, N> {
     pub(super) fn checked(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Result<Self, Error> {
         config.check()?;
         data.check(config, network.layout())?;
-        Ok(Self { place: Place::open(base, network, config)?, ..Self::new(base, network, data, config) })
+        let place = Place::open(base, network, config)?;
+        place.check(config)?;
+        Ok(Self { place, ..Self::new(base, network, data, config) })
     }
 
     /// A run that has done nothing but divide the examples.
@@ -133,7 +137,7 @@ impl<N: Network> Run<'_, N> {
         let planner = Planner::new(self.base, self.network, self.data, self.config, parts, self.random.clone())?;
         self.sizes = planner.sizes;
         let mut plan = match self.config.method {
-            Method::Head => Some(planner.chosen(&[])?),
+            Method::Head => Some(self.told(planner.chosen(&[])?)),
             _ => None,
         };
         self.planner = Some(planner);
@@ -319,7 +323,7 @@ impl<N: Network> Run<'_, N> {
     /// Tells what tuning will take, now that it is known what may change, and how many steps are affordable.
     fn planned(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<Option<Plan>, Error> {
         let Some(planner) = &self.planner else { return Ok(None) };
-        let mut plan = planner.chosen(&course.worth)?;
+        let mut plan = self.told(planner.chosen(&course.worth)?);
         if course.total.is_none() {
             let steps = self.steps_per_epoch() * self.config.epochs;
             let pace = self.calibrate(course, steps)?;
@@ -333,11 +337,21 @@ impl<N: Network> Run<'_, N> {
         Ok(Some(plan))
     }
 
+    /// A plan without the memory of another place than the processor, which is not predicted.
+    fn told(&self, plan: Plan) -> Plan {
+        match self.place.is_device() {
+            true => Plan { memory: Memory::default(), ..plan },
+            false => plan,
+        }
+    }
+
     /// Counts what a phase has taken, `own` bytes beside the pool and batches of up to `examples`, and frees the buffers
     /// that it leaves.
     pub(super) fn end_phase(&mut self, own: usize, examples: usize) {
-        let batch = self.planner.as_ref().map_or(0, |planner| planner.batch_bytes(examples));
-        self.memory = self.memory.max(self.workspace.peak_bytes() + own + batch);
+        if !self.place.is_device() {
+            let batch = self.planner.as_ref().map_or(0, |planner| planner.batch_bytes(examples));
+            self.memory = self.memory.max(self.workspace.peak_bytes() + own + batch);
+        }
         self.workspace.release();
     }
 }

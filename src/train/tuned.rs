@@ -34,7 +34,8 @@ pub struct Tuned {
     pub worth: Vec<Worth>,
     /// What the run was planned to take; none where its task was trained together with others.
     pub plan: Option<Plan>,
-    /// Bytes of memory that the run has taken of its own, at its highest; see [`Memory`](super::Memory).
+    /// Bytes of memory that the run has taken of its own, at its highest; see [`Memory`](super::Memory). 0 where it was
+    /// computed on a device.
     pub memory: usize,
     /// Whether the run was asked to stop before its end.
     pub stopped: bool,

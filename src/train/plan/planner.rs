@@ -18,7 +18,7 @@ use crate::train::{Budget, Config, Data, Error, Method, Norms, Pace, Patch, Phas
 /// What a run will take, told before its first step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Memory at its highest.
+    /// Memory at its highest; none on a device, where it is not predicted.
     pub memory: Memory,
     /// When that is.
     pub phase: Phase,
