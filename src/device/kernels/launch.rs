@@ -152,19 +152,21 @@ impl InplaceOp3 for Launch<'_> {
         updated: &mut candle_core::CpuStorage,
         layout: &candle_core::Layout,
         first: &candle_core::CpuStorage,
-        _: &candle_core::Layout,
+        first_layout: &candle_core::Layout,
         second: &candle_core::CpuStorage,
-        _: &candle_core::Layout,
+        second_layout: &candle_core::Layout,
     ) -> Result<()> {
         use candle_core::CpuStorage::F32;
         let (F32(updated), F32(first), F32(second)) = (updated, first, second) else {
             return Err(candle_core::Error::Msg(format!("{}: not of f32", self.name)));
         };
-        let range = layout.start_offset()..layout.start_offset() + layout.shape().elem_count();
-        let values = [first.clone(), second.clone(), updated[range.clone()].to_vec()];
-        updated[range.clone()].copy_from_slice(&(self.host)(&values));
+        let range =
+            |layout: &candle_core::Layout| layout.start_offset()..layout.start_offset() + layout.shape().elem_count();
+        let updated = &mut updated[range(layout)];
+        let values = [first[range(first_layout)].to_vec(), second[range(second_layout)].to_vec(), updated.to_vec()];
+        updated.copy_from_slice(&(self.host)(&values));
         #[cfg(test)]
-        super::tests::record_update(self, &values, &updated[range]);
+        super::tests::record_update(self, &values, updated);
         Ok(())
     }
 
