@@ -7,10 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "2"
 
+import onnxruntime
 import torch
 import torch.nn.functional as F
 
@@ -54,9 +56,33 @@ class Peer:
         self.process.wait()
 
 
+class Onnx:
+    """ONNX Runtime, with what PyTorch exports of a network for inputs of one shape; forward passes alone."""
+
+    def __init__(self, model, example):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = THREADS, 1
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            path = str(Path(folder) / "model.onnx")
+            torch.onnx.export(model, (example,), path, input_names=["input"], opset_version=17, dynamo=False)
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.feed = {"input": example.contiguous().numpy()}
+
+    def run(self):
+        return self.session.run(None, self.feed)[0]
+
+    def logits(self):
+        return torch.from_numpy(self.run())
+
+    def forward(self, repeat):
+        return time_passes(self.run, repeat)
+
+
 @torch.inference_mode()
 def time_passes(forward, repeat):
-    """Mean seconds of a forward pass in PyTorch, after one untimed."""
+    """Mean seconds of a forward pass, after one untimed."""
     forward()
     start = time.perf_counter()
     for _ in range(repeat):
@@ -100,7 +126,8 @@ def in_turns(rounds, sides):
 
 
 def heading(rounds, names):
-    print(f"# torch {torch.__version__}, {THREADS} threads, {rounds} rounds; medians in ms")
+    versions = f"torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}"
+    print(f"# {versions}, {THREADS} threads, {rounds} rounds; medians in ms")
     cells = " ".join(f"{name:>13}" for name in ["ours", *names])
     print(f"{'':<44} {cells} {'ratio':>7} {'paired':>7}")
 

@@ -1,16 +1,17 @@
-"""Times image networks against PyTorch: forward passes, and training steps of four layers and the head.
+"""Times image networks against PyTorch and ONNX Runtime: forward passes, and training steps of four layers and the head.
 
     cargo build --release --example peer
     python benches/peers/images.py [--models FOLDER] [--peer BINARY] [--rounds N] [--only TEXT]
 
 FOLDER holds `mobilenet_v2` and `cifar10-resnet56`, each with config.json, model.safetensors and golden.safetensors
-(`input`, `logits`). PyTorch comes with torchvision and safetensors. Linux, two threads on each side.
+(`input`, `logits`). PyTorch comes with torchvision, onnx, onnxruntime and safetensors. Linux, two threads on each side.
 
 - Both sides' logits are compared with the folder's golden, and with each other on every input that is timed; the losses
   of both sides' training are compared too. What differs by more than 1e-3 ends the run.
-- Sides take turns: this project, PyTorch, PyTorch with `channels_last`, and again. In each turn a side does one pass
+- ONNX Runtime: what PyTorch exports for inputs of the shape, with all its optimizations; forward passes alone.
+- Sides take turns: this project, PyTorch, PyTorch with `channels_last`, ONNX Runtime, and again. In each turn a side does one pass
   untimed and then a few, and reports their mean; between turns the threads of the last one come to rest.
-- A row gives each side's median over the rounds; the faster of PyTorch's two is the peer. `ratio` is our median over the
+- A row gives each side's median over the rounds; the fastest other side is the peer. `ratio` is our median over the
   peer's, `paired` the median of the rounds' own ratios; under 1 this project is faster.
 - Forward passes: eval() and inference_mode() for PyTorch. Training steps: forward, cross entropy, backward and update by
   AdamW (fused in PyTorch), with the running statistics of normalizations frozen and nothing else requiring gradients;
@@ -21,7 +22,7 @@ import json
 import sys
 from pathlib import Path
 
-from common import ROOT, Peer, heading, in_turns, near, parser, row, time_passes, time_steps
+from common import ROOT, Onnx, Peer, heading, in_turns, near, parser, row, time_passes, time_steps
 
 import torch
 import torch.nn as nn
@@ -129,6 +130,9 @@ def compare(net, base, peer, arguments):
                 repeat = 10 if batch == 1 else 2
                 runs = {"ours": lambda: peer.ask("forward", repeat=repeat)["seconds"]}
                 runs |= {name: lambda side=side: side.forward(repeat) for name, side in sides.items()}
+                onnx = Onnx(sides["contiguous"].model, pixels)
+                near(f"{label}: logits of ONNX Runtime", onnx.logits(), ours)
+                runs["ONNX Runtime"] = lambda: onnx.forward(repeat)
                 row(label, in_turns(arguments.rounds, runs))
             for norms in (False, True):
                 label = f"{at} step" + (" + norms" if norms else "")
@@ -153,7 +157,7 @@ def main():
     options.add_argument("--models", type=Path, default=ROOT.parent / "shared/models")
     arguments = options.parse_args()
     peer = Peer(arguments.peer)
-    heading(arguments.rounds, FORMATS)
+    heading(arguments.rounds, [*FORMATS, "ONNX Runtime"])
     for net in NETS:
         names = [
             f"{net.folder} {size} px x {batch} {kind}"

@@ -1,21 +1,22 @@
-"""Times a sentence encoder against PyTorch: forward passes, and training steps of four layers and the head; and the
-memory of the steps.
+"""Times a sentence encoder against PyTorch and ONNX Runtime: forward passes, and training steps of four layers and the
+head; and the memory of the steps.
 
     cargo build --release --example peer
     python benches/peers/text.py --base FOLDER [--peer BINARY] [--rounds N] [--only TEXT]
 
-FOLDER holds a BERT encoder in Hugging Face layout, as all-MiniLM-L6-v2. PyTorch comes with transformers and
-safetensors. Linux, two threads on each side.
+FOLDER holds a BERT encoder in Hugging Face layout, as all-MiniLM-L6-v2. PyTorch comes with transformers, onnx,
+onnxruntime and safetensors. Linux, two threads on each side.
 
 - A head of 77 classes with random weights is put beside the published weights, for both sides. Sequences are random
   tokens of one length, so that neither side pads.
 - PyTorch: transformers' `BertModel` with `attn_implementation="sdpa"`, mean of the tokens, a linear head.
 - Both sides' logits are compared on every input, and the losses of their training. What differs by more than 1e-3 ends
   the run.
-- Sides take turns: this project, PyTorch, and again. In each turn a side does one pass untimed and then a few, and
+- ONNX Runtime: what PyTorch exports for inputs of the shape, with all its optimizations; forward passes alone.
+- Sides take turns: this project, PyTorch, ONNX Runtime, and again. In each turn a side does one pass untimed and then a few, and
   reports their mean; between turns the threads of the last one come to rest.
-- A row gives each side's median over the rounds. `ratio` is our median over PyTorch's, `paired` the median of the
-  rounds' own ratios; under 1 this project is faster.
+- A row gives each side's median over the rounds; the fastest other side is the peer. `ratio` is our median over the
+  peer's, `paired` the median of the rounds' own ratios; under 1 this project is faster.
 - Forward passes: eval() and inference_mode() for PyTorch. Training steps: forward, cross entropy, backward and update by
   AdamW (fused in PyTorch), without dropout and with nothing else requiring gradients.
 - Memory: each side in a fresh process that has its weights and has done a step of one sequence of two tokens, so that
@@ -29,7 +30,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import Peer, heading, in_turns, near, parser, row, time_passes, time_steps
+from common import Onnx, Peer, heading, in_turns, near, parser, row, time_passes, time_steps
 
 import torch
 import torch.nn as nn
@@ -45,6 +46,17 @@ LAYERS = [
 ]
 FORWARD = [(1, 16, 20), (1, 128, 10), (32, 64, 1)]
 STEPS = [(32, 64, 1), (8, 128, 2)]
+
+
+class Whole(nn.Module):
+    """An encoder and its head as one module, to be exported."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.encoder, self.head = side.encoder, side.head
+
+    def forward(self, tokens):
+        return self.head(self.encoder(input_ids=tokens).last_hidden_state.mean(1))
 
 
 class Torch:
@@ -165,7 +177,10 @@ def compare(base, vocabulary, arguments):
         label = f"{batch} x {length} forward"
         if wanted in label:
             take(batch, length)
-            runs = {"ours": lambda: peer.ask("forward", repeat=repeat)["seconds"], "PyTorch": lambda: side.forward(repeat)}
+            onnx = Onnx(Whole(side).eval(), side.tokens)
+            near(f"{label}: logits of ONNX Runtime", onnx.logits(), side.logits())
+            runs = {"ours": lambda: peer.ask("forward", repeat=repeat)["seconds"]}
+            runs |= {"PyTorch": lambda: side.forward(repeat), "ONNX Runtime": lambda: onnx.forward(repeat)}
             row(label, in_turns(arguments.rounds, runs))
     for batch, length, steps in STEPS:
         label = f"{batch} x {length} step"
@@ -196,7 +211,7 @@ def main():
         vocabulary = json.loads((arguments.base / "config.json").read_text())["vocab_size"]
         print(memory_of_torch(arguments.base, draw(*arguments.memory_of_torch, vocabulary)))
         return
-    heading(arguments.rounds, ["PyTorch"])
+    heading(arguments.rounds, ["PyTorch", "ONNX Runtime"])
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         vocabulary = make_base(arguments.base, base)

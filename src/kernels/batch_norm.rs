@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::math::vectorize;
+use super::math::vectorized;
 use super::parallel::for_rows;
 use super::{Epilogue, Tensor, Workspace};
 
@@ -126,24 +126,29 @@ impl Moments {
 /// About the mean of each column of a block of rows, the sum of the distances from that, which rounding leaves,
 /// and the sum of their squares.
 fn add_up(block: &[f32], [centre, apart, squares]: &mut [Vec<f32>; 3]) {
-    let cols = centre.len();
-    let share = 1.0 / (block.len() / cols) as f32;
-    vectorize(|| {
-        centre.fill(0.0);
-        apart.fill(0.0);
-        squares.fill(0.0);
+    [&mut *centre, apart, squares].into_iter().for_each(|sums| sums.fill(0.0));
+    add_up_to(block, centre, apart, squares);
+}
+
+vectorized! {
+    fn add_up_to(block: &[f32], centre: &mut [f32], apart: &mut [f32], squares: &mut [f32]) {
+        let cols = centre.len();
+        let share = 1.0 / (block.len() / cols) as f32;
         for row in block.chunks_exact(cols) {
-            centre.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            for (sum, x) in centre.iter_mut().zip(row) {
+                *sum += x;
+            }
         }
-        centre.iter_mut().for_each(|sum| *sum *= share);
+        for sum in centre.iter_mut() {
+            *sum *= share;
+        }
         for row in block.chunks_exact(cols) {
-            let sums = apart.iter_mut().zip(squares.iter_mut());
-            for ((x, centre), (apart, squares)) in row.iter().zip(centre.iter()).zip(sums) {
+            for (((x, centre), apart), squares) in row.iter().zip(&*centre).zip(&mut *apart).zip(&mut *squares) {
                 *apart += x - centre;
                 *squares += (x - centre) * (x - centre);
             }
         }
-    });
+    }
 }
 
 /// Turns `dy` into the gradient of `x`, the input of a normalization by the statistics of `x` itself. The
@@ -173,14 +178,19 @@ pub fn batch_norm_batch_grad(
     let slope = column(&|col| -factor[col] * inverse_deviation[col] * scale_grad[col] * share);
     let addend = column(&|col| -factor[col] * bias_grad[col] * share);
     for_rows(workspace, dy, cols, |first, part| {
-        vectorize(|| {
-            for (index, row) in part.chunks_exact_mut(cols).enumerate() {
-                let x = x.row(first + index);
-                let (mean, factor, slope, addend) = (&mean[..cols], &factor[..cols], &slope[..cols], &addend[..cols]);
-                for (col, dy) in row.iter_mut().enumerate() {
-                    *dy = *dy * factor[col] + (x[col] - mean[col]) * slope[col] + addend[col];
-                }
-            }
-        })
+        let x = &x[first * cols..][..part.len()];
+        along_channels(part, x, mean, &factor, &slope, &addend);
     });
+}
+
+vectorized! {
+    fn along_channels(dy: &mut [f32], x: &[f32], mean: &[f32], factor: &[f32], slope: &[f32], addend: &[f32]) {
+        let cols = mean.len();
+        let (factor, slope, addend) = (&factor[..cols], &slope[..cols], &addend[..cols]);
+        for (dy, x) in dy.chunks_exact_mut(cols).zip(x.chunks_exact(cols)) {
+            for col in 0..cols {
+                dy[col] = dy[col] * factor[col] + (x[col] - mean[col]) * slope[col] + addend[col];
+            }
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Rows gathered from a table, and the gradient of that.
 
-use super::math::vectorize;
-use super::{Tensor, Workspace};
+use super::{Tensor, Workspace, add_assign};
 
 /// Rows `indices` of `table [entries, features]`: `[indices, features]`, added to `onto` where given.
 ///
@@ -18,12 +17,9 @@ pub fn gather(workspace: &Workspace, table: &[f32], features: usize, indices: &[
         }
         Some(mut out) => {
             assert_eq!((out.rows(), out.cols()), (indices.len(), features));
-            vectorize(|| {
-                for (row, &index) in out.chunks_exact_mut(features).zip(indices) {
-                    let entry = &table[index as usize * features..][..features];
-                    row.iter_mut().zip(entry).for_each(|(value, add)| *value += add);
-                }
-            });
+            for (row, &index) in out.chunks_exact_mut(features).zip(indices) {
+                add_assign(row, &table[index as usize * features..][..features]);
+            }
             out
         }
     }

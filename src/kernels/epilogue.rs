@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::lines::{load, store};
-use super::math::vectorize;
 
 /// An activation that cuts values off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,47 +67,80 @@ impl Epilogue<'_> {
         if self.is_none() {
             return;
         }
-        match (self.scale.is_some(), self.shift.is_some(), self.residual.is_some()) {
-            (false, false, false) => self.pass::<false, false, false>(rows, first, channels),
-            (false, false, true) => self.pass::<false, false, true>(rows, first, channels),
-            (false, true, false) => self.pass::<false, true, false>(rows, first, channels),
-            (false, true, true) => self.pass::<false, true, true>(rows, first, channels),
-            (true, false, false) => self.pass::<true, false, false>(rows, first, channels),
-            (true, false, true) => self.pass::<true, false, true>(rows, first, channels),
-            (true, true, false) => self.pass::<true, true, false>(rows, first, channels),
-            (true, true, true) => self.pass::<true, true, true>(rows, first, channels),
+        pulp::Arch::new().dispatch(Pass { epilogue: self, rows, first, channels });
+    }
+}
+
+/// An epilogue over whole rows.
+struct Pass<'a> {
+    epilogue: &'a Epilogue<'a>,
+    rows: &'a mut [f32],
+    first: usize,
+    channels: usize,
+}
+
+impl WithSimd for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match (self.epilogue.scale.is_some(), self.epilogue.shift.is_some(), self.epilogue.residual.is_some()) {
+            (false, false, false) => self.pass::<S, false, false, false>(simd),
+            (false, false, true) => self.pass::<S, false, false, true>(simd),
+            (false, true, false) => self.pass::<S, false, true, false>(simd),
+            (false, true, true) => self.pass::<S, false, true, true>(simd),
+            (true, false, false) => self.pass::<S, true, false, false>(simd),
+            (true, false, true) => self.pass::<S, true, false, true>(simd),
+            (true, true, false) => self.pass::<S, true, true, false>(simd),
+            (true, true, true) => self.pass::<S, true, true, true>(simd),
         }
     }
+}
 
-    fn pass<const SCALE: bool, const SHIFT: bool, const RESIDUAL: bool>(
-        &self,
-        rows: &mut [f32],
-        first: usize,
-        channels: usize,
-    ) {
-        fn row(values: Option<&[f32]>, from: usize, channels: usize) -> &[f32] {
-            values.map_or(&[], |values| &values[from..from + channels])
-        }
-        let (low, high) = self.activation.bounds();
-        vectorize(|| {
-            let (scale, shift) = (row(self.scale, 0, channels), row(self.shift, 0, channels));
-            for (index, out) in rows.chunks_exact_mut(channels).enumerate() {
-                let residual = row(self.residual, (first + index) * channels, channels);
-                for channel in 0..channels {
-                    let mut value = out[channel];
-                    if SCALE {
-                        value *= scale[channel];
-                    }
-                    if SHIFT {
-                        value += shift[channel];
-                    }
-                    if RESIDUAL {
-                        value += residual[channel];
-                    }
-                    out[channel] = clamp(value, low, high);
+impl Pass<'_> {
+    #[inline(always)]
+    fn pass<S: Simd, const SCALE: bool, const SHIFT: bool, const RESIDUAL: bool>(self, simd: S) {
+        let Self { epilogue, rows, first, channels } = self;
+        let (lowest, highest) = epilogue.activation.bounds();
+        let (low, high) = (simd.splat_f32s(lowest), simd.splat_f32s(highest));
+        let (scales, shifts) = (epilogue.scale.unwrap_or_default(), epilogue.shift.unwrap_or_default());
+        let (scale, _) = S::as_simd_f32s(scales);
+        let (shift, _) = S::as_simd_f32s(shifts);
+        let (count, whole) = (channels / S::F32_LANES, channels / S::F32_LANES * S::F32_LANES);
+        for (index, row) in rows.chunks_exact_mut(channels).enumerate() {
+            let residuals = match epilogue.residual {
+                Some(residual) if RESIDUAL => &residual[(first + index) * channels..][..channels],
+                _ => &[],
+            };
+            let (residual, _) = S::as_simd_f32s(residuals);
+            let (out, rest) = S::as_mut_simd_f32s(row);
+            for k in 0..count {
+                let mut value = out[k];
+                if SCALE {
+                    value = simd.mul_f32s(value, scale[k]);
                 }
+                if SHIFT {
+                    value = simd.add_f32s(value, shift[k]);
+                }
+                if RESIDUAL {
+                    value = simd.add_f32s(value, residual[k]);
+                }
+                value = simd.select_f32s(simd.less_than_f32s(value, low), low, value);
+                out[k] = simd.select_f32s(simd.less_than_f32s(high, value), high, value);
             }
-        });
+            for (out, channel) in rest.iter_mut().zip(whole..) {
+                if SCALE {
+                    *out *= scales[channel];
+                }
+                if SHIFT {
+                    *out += shifts[channel];
+                }
+                if RESIDUAL {
+                    *out += residuals[channel];
+                }
+                *out = clamp(*out, lowest, highest);
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::batch_norm::block_rows;
-use super::math::vectorize;
+use super::math::vectorized;
 use super::{Activation, Tensor, Workspace};
 
 /// What the way back through a batch normalization by frozen statistics needs, and what it makes.
@@ -88,32 +88,33 @@ impl FrozenGrad<'_> {
     }
 }
 
-/// Adds Σ dy (x − mean) and Σ dy of a block of rows to `sums`, both in one slice.
-fn add_affine(dy: &[f32], x: &[f32], mean: &[f32], block_sums: &mut [f32], sums: &mut [f64]) {
-    let cols = mean.len();
-    let (along, total) = block_sums.split_at_mut(cols);
-    vectorize(|| {
-        along.fill(0.0);
-        total.fill(0.0);
+vectorized! {
+    /// Adds Σ dy (x − mean) and Σ dy of a block of rows to `sums`, both in one slice.
+    fn add_affine(dy: &[f32], x: &[f32], mean: &[f32], block_sums: &mut [f32], sums: &mut [f64]) {
+        let cols = mean.len();
+        block_sums.fill(0.0);
+        let (along, total) = block_sums.split_at_mut(cols);
         for (dy, x) in dy.chunks_exact(cols).zip(x.chunks_exact(cols)) {
-            let inputs = dy.iter().zip(x).zip(mean);
-            for ((along, total), ((dy, x), mean)) in along.iter_mut().zip(total.iter_mut()).zip(inputs) {
+            for ((((along, total), dy), x), mean) in along.iter_mut().zip(total.iter_mut()).zip(dy).zip(x).zip(mean) {
                 *along += dy * (x - mean);
                 *total += dy;
             }
         }
-        let blocks = along.iter().chain(total.iter());
-        sums.iter_mut().zip(blocks).for_each(|(sum, &block): (&mut f64, &f32)| *sum += f64::from(block));
-    });
+        for (sum, &block) in sums.iter_mut().zip(&*block_sums) {
+            *sum += f64::from(block);
+        }
+    }
 }
 
-/// Multiplies each row by `factor`.
-fn multiply(rows: &mut [f32], factor: &[f32]) {
-    vectorize(|| {
+vectorized! {
+    /// Multiplies each row by `factor`.
+    fn multiply(rows: &mut [f32], factor: &[f32]) {
         for row in rows.chunks_exact_mut(factor.len()) {
-            row.iter_mut().zip(factor).for_each(|(value, factor)| *value *= factor);
+            for (value, factor) in row.iter_mut().zip(factor) {
+                *value *= factor;
+            }
         }
-    });
+    }
 }
 
 /// `dy` where the output `y` of an activation was not cut off, and zero elsewhere.
@@ -124,9 +125,13 @@ fn cut_off(dy: &mut [f32], y: &[f32], activation: Activation) {
     // No output is at an infinite bound but one that overflowed, and that one is not cut off.
     let (low, high) = activation.bounds();
     let high = if high == f32::INFINITY { f32::NAN } else { high };
-    vectorize(|| {
+    zero_outside(dy, y, low, high);
+}
+
+vectorized! {
+    fn zero_outside(dy: &mut [f32], y: &[f32], low: f32, high: f32) {
         for (dy, &y) in dy.iter_mut().zip(y) {
             *dy = if y <= low || y >= high { 0.0 } else { *dy };
         }
-    });
+    }
 }

@@ -5,7 +5,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 use super::math::vectorized;
 use super::parallel::for_rows;
-use super::{Tensor, Workspace};
+use super::{Tensor, Workspace, few_rows};
 
 /// A linear layer's weight `[out, in]` and its bias `[out]`.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,10 @@ impl Linear<'_> {
     /// As [`Linear::forward`], written to `y`.
     pub(super) fn forward_into(&self, workspace: &Workspace, x: &[f32], inputs: usize, y: &mut [f32]) {
         let outputs = self.outputs(inputs);
-        forward_into(y, x, self.weight, inputs, workspace.par(x.len() * outputs));
+        match few_rows::are_few(x.len() / inputs) {
+            true => few_rows::product(workspace, y, x, self.weight, inputs),
+            false => forward_into(y, x, self.weight, inputs, workspace.par(x.len() * outputs)),
+        }
         if let Some(bias) = self.bias {
             for_rows(workspace, y, outputs, |_, part| add_bias(part, bias));
         }

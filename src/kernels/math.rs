@@ -1,22 +1,8 @@
 //! Elementary functions that vectorize, and the choice of vector instructions.
 
-/// Runs `body` compiled for the widest vector instructions this CPU has.
-#[inline(always)]
-pub(super) fn vectorize<R>(body: impl FnOnce() -> R) -> R {
-    struct Body<F>(F);
-    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Body<F> {
-        type Output = R;
-        #[inline(always)]
-        fn call(self) -> R {
-            self.0()
-        }
-    }
-    pulp::Arch::new().dispatch(Body(body))
-}
-
 /// A function whose body, with everything in it that is `#[inline(always)]`, is compiled for the widest vector
-/// instructions this CPU has. Of the closure that [`vectorize`] takes the compiler may make a function of its own, which
-/// would be compiled for those that every CPU has.
+/// instructions this CPU has. Closures are not: the compiler may make functions of their own of them, compiled for those
+/// that every CPU has.
 macro_rules! vectorized {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*

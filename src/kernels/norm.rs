@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::math::{sum, vectorize, vectorized};
+use super::math::{sum, vectorized};
 use super::parallel::{for_rows, for_rows_of};
 use super::tensor::dot_row;
 use super::{Tensor, Workspace};
@@ -210,14 +210,17 @@ vectorized! {
 pub fn layer_norm_affine_grad(dy: &Tensor, normalized: &Normalized, scale_grad: &mut [f32], bias_grad: &mut [f32]) {
     let cols = dy.cols();
     assert_eq!((scale_grad.len(), bias_grad.len(), dy.len()), (cols, cols, normalized.values.len()));
-    vectorize(|| {
-        for (dy, values) in dy.chunks_exact(cols).zip(normalized.values.chunks_exact(cols)) {
-            for (((dy, value), scale), bias) in
-                dy.iter().zip(values).zip(scale_grad.iter_mut()).zip(bias_grad.iter_mut())
-            {
+    add_affine(dy, &normalized.values, scale_grad, bias_grad);
+}
+
+vectorized! {
+    fn add_affine(dy: &[f32], values: &[f32], scale: &mut [f32], bias: &mut [f32]) {
+        let cols = scale.len();
+        for (dy, values) in dy.chunks_exact(cols).zip(values.chunks_exact(cols)) {
+            for (((dy, value), scale), bias) in dy.iter().zip(values).zip(scale.iter_mut()).zip(bias.iter_mut()) {
                 *scale += dy * value;
                 *bias += dy;
             }
         }
-    });
+    }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Segments, Tensor, Workspace, add_assign};
 
 /// Values under which a second thread costs more than it gains.
-const SMALL: usize = 16 * 1024;
+const SMALL: usize = 64 * 1024;
 
 /// Calls `body(first_row, rows)` on parts of `values` that together are all of it, each a whole number
 /// of rows of `cols` values, on as many threads as pay off.

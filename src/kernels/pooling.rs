@@ -1,6 +1,6 @@
 //! One row for each example: the mean of its rows, its first, or one put before them.
 
-use super::math::vectorize;
+use super::math::vectorized;
 use super::{Segments, Tensor, Workspace};
 
 /// Mean of the rows of each example after its first `skip`: `[examples, features]`; zeros where there is none.
@@ -11,16 +11,22 @@ pub fn mean_rows(workspace: &Workspace, x: &Tensor, segments: &Segments, skip: u
     assert_eq!(x.rows(), segments.rows());
     let cols = x.cols();
     let mut out = workspace.zeros(segments.len(), cols);
-    vectorize(|| {
-        for (mean, range) in out.chunks_exact_mut(cols).zip(segments.ranges()) {
-            let start = (range.start + skip).min(range.end);
-            let weight = 1.0 / (range.end - start).max(1) as f32;
-            for row in x[start * cols..range.end * cols].chunks_exact(cols) {
-                mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value * weight);
+    for (mean, range) in out.chunks_exact_mut(cols).zip(segments.ranges()) {
+        let start = (range.start + skip).min(range.end);
+        add_shares(mean, &x[start * cols..range.end * cols], 1.0 / (range.end - start).max(1) as f32);
+    }
+    out
+}
+
+vectorized! {
+    /// Adds `share` of each row.
+    fn add_shares(mean: &mut [f32], rows: &[f32], share: f32) {
+        for row in rows.chunks_exact(mean.len()) {
+            for (mean, value) in mean.iter_mut().zip(row) {
+                *mean += value * share;
             }
         }
-    });
-    out
+    }
 }
 
 /// Gradient of [`mean_rows`]: each row of an example after its first `skip` gets its share of that example's `dy`.

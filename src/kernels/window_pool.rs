@@ -1,8 +1,8 @@
 //! Pooling over windows that slide over images: the highest value or the mean of each channel.
 
-use super::math::vectorize;
+use super::math::vectorized;
 use super::parallel::for_rows;
-use super::{Grid, Tensor, Window, Workspace};
+use super::{Grid, Tensor, Window, Workspace, add_assign};
 
 /// Highest value of each channel under each position of the window over `x [images * height * width, channels]`,
 /// images of `grid`; what lies outside them is below every value: `[output pixels, channels]`.
@@ -11,7 +11,7 @@ use super::{Grid, Tensor, Window, Workspace};
 /// If `x` has not the pixels of the grid or the window is larger than a padded image.
 pub fn max_pool(workspace: &Workspace, x: &Tensor, grid: Grid, window: Window) -> Tensor {
     let pool = Pool::new(grid, window);
-    pool.fold(workspace, x, f32::NEG_INFINITY, |highest, value| if beats(value, highest) { value } else { highest })
+    pool.fold(workspace, x, f32::NEG_INFINITY, keep_highest)
 }
 
 /// Gradient of the input of [`max_pool`], `x`, from `dy [output pixels, channels]`: the first highest value of
@@ -28,21 +28,12 @@ pub fn max_pool_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, grid: Grid,
         let Some((_, row)) = rows.next() else { return };
         highest.copy_from_slice(x.row(row));
         chosen.fill(0);
-        vectorize(|| {
-            for (number, row) in rows {
-                for ((highest, chosen), &value) in highest.iter_mut().zip(chosen.iter_mut()).zip(x.row(row)) {
-                    let beaten = beats(value, *highest);
-                    *highest = if beaten { value } else { *highest };
-                    *chosen = if beaten { number as u32 } else { *chosen };
-                }
-            }
-            for (number, row) in pool.under(output).enumerate() {
-                let dx = &mut dx[(row - first) * cols..][..cols];
-                for ((dx, &chosen), &dy) in dx.iter_mut().zip(chosen.iter()).zip(dy.row(output)) {
-                    *dx += if chosen == number as u32 { dy } else { 0.0 };
-                }
-            }
-        });
+        for (number, row) in rows {
+            choose(highest, chosen, x.row(row), number as u32);
+        }
+        for (number, row) in pool.under(output).enumerate() {
+            add_chosen(&mut dx[(row - first) * cols..][..cols], chosen, dy.row(output), number as u32);
+        }
     };
     pool.spread(workspace, dy, best, add)
 }
@@ -54,9 +45,9 @@ pub fn max_pool_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, grid: Grid,
 /// If `x` has not the pixels of the grid, or the window is padded or larger than an image.
 pub fn average_pool(workspace: &Workspace, x: &Tensor, grid: Grid, window: Window) -> Tensor {
     let pool = Pool::unpadded(grid, window);
-    let mut y = pool.fold(workspace, x, 0.0, |sum, value| sum + value);
+    let mut y = pool.fold(workspace, x, 0.0, add_assign);
     let (cols, share) = (y.cols(), pool.share());
-    for_rows(workspace, &mut y, cols, |_, part| vectorize(|| part.iter_mut().for_each(|sum| *sum *= share)));
+    for_rows(workspace, &mut y, cols, |_, part| scale(part, share));
     y
 }
 
@@ -69,12 +60,9 @@ pub fn average_pool_grad(workspace: &Workspace, dy: &Tensor, grid: Grid, window:
     let pool = Pool::unpadded(grid, window);
     let (cols, share) = (dy.cols(), pool.share());
     let add = |output: usize, first: usize, dx: &mut [f32], (): &mut ()| {
-        vectorize(|| {
-            for row in pool.under(output) {
-                let dx = &mut dx[(row - first) * cols..][..cols];
-                dx.iter_mut().zip(dy.row(output)).for_each(|(dx, dy)| *dx += dy * share);
-            }
-        });
+        for row in pool.under(output) {
+            add_share(&mut dx[(row - first) * cols..][..cols], dy.row(output), share);
+        }
     };
     pool.spread(workspace, dy, || (), add)
 }
@@ -83,6 +71,50 @@ pub fn average_pool_grad(workspace: &Workspace, dy: &Tensor, grid: Grid, window:
 #[inline(always)]
 fn beats(value: f32, highest: f32) -> bool {
     value > highest || value.is_nan()
+}
+
+vectorized! {
+    fn keep_highest(highest: &mut [f32], row: &[f32]) {
+        for (highest, &value) in highest.iter_mut().zip(row) {
+            *highest = if beats(value, *highest) { value } else { *highest };
+        }
+    }
+}
+
+vectorized! {
+    /// As [`keep_highest`], with the number of the row that has it.
+    fn choose(highest: &mut [f32], chosen: &mut [u32], row: &[f32], number: u32) {
+        for ((highest, chosen), &value) in highest.iter_mut().zip(chosen).zip(row) {
+            let beaten = beats(value, *highest);
+            *highest = if beaten { value } else { *highest };
+            *chosen = if beaten { number } else { *chosen };
+        }
+    }
+}
+
+vectorized! {
+    /// Adds `dy` where the row of this number has been chosen.
+    fn add_chosen(dx: &mut [f32], chosen: &[u32], dy: &[f32], number: u32) {
+        for ((dx, &chosen), &dy) in dx.iter_mut().zip(chosen).zip(dy) {
+            *dx += if chosen == number { dy } else { 0.0 };
+        }
+    }
+}
+
+vectorized! {
+    fn add_share(dx: &mut [f32], dy: &[f32], share: f32) {
+        for (dx, dy) in dx.iter_mut().zip(dy) {
+            *dx += dy * share;
+        }
+    }
+}
+
+vectorized! {
+    fn scale(values: &mut [f32], share: f32) {
+        for value in values {
+            *value *= share;
+        }
+    }
 }
 
 /// A window over images.
@@ -121,20 +153,16 @@ impl Pool {
         })
     }
 
-    /// `merge` over what is under the window, from `start`.
-    fn fold(self, workspace: &Workspace, x: &Tensor, start: f32, merge: impl Fn(f32, f32) -> f32 + Sync) -> Tensor {
+    /// `merge` of what is under the window, row by row, from `start`.
+    fn fold(self, workspace: &Workspace, x: &Tensor, start: f32, merge: fn(&mut [f32], &[f32])) -> Tensor {
         let cols = x.cols();
         assert_eq!(x.rows(), self.grid.rows(), "pixels of {:?}", self.grid);
         let mut y = workspace.tensor(self.output.rows(), cols);
         for_rows(workspace, &mut y, cols, |first, part| {
-            vectorize(|| {
-                for (index, out) in part.chunks_exact_mut(cols).enumerate() {
-                    out.fill(start);
-                    for row in self.under(first + index) {
-                        out.iter_mut().zip(x.row(row)).for_each(|(out, &value)| *out = merge(*out, value));
-                    }
-                }
-            })
+            for (index, out) in part.chunks_exact_mut(cols).enumerate() {
+                out.fill(start);
+                self.under(first + index).for_each(|row| merge(out, x.row(row)));
+            }
         });
         y
     }

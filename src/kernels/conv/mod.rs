@@ -13,7 +13,7 @@ mod weight_grad;
 
 use rayon::prelude::*;
 
-use super::{Epilogue, Grid, Tensor, Window, Workspace, linear_input_grad};
+use super::{Epilogue, Grid, Tensor, Window, Workspace, few_rows, linear_input_grad};
 use pack::Panels;
 use strip::Strips;
 
@@ -80,6 +80,11 @@ fn pointwise(workspace: &Workspace, x: &Tensor, weight: &[f32], outputs: usize, 
     let (rows, inputs) = (x.rows(), x.cols());
     let mut y = workspace.tensor(rows, outputs);
     if y.is_empty() {
+        return y;
+    }
+    if few_rows::are_few(rows) {
+        few_rows::product(workspace, &mut y, x, weight, inputs);
+        epilogue.apply(&mut y, 0, outputs);
         return y;
     }
     let threads = if workspace.splits(rows * outputs * inputs) { workspace.threads() } else { 1 };
