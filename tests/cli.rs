@@ -40,16 +40,20 @@ fn the_demo_serves_three_tasks_and_reloads_them() {
     let report = json(&["demo", "--json", "--out", folder.path().to_str().unwrap()]);
     let tasks = report["tasks"].as_array().unwrap();
     assert_eq!(tasks.len(), 3);
+    let mut tuned = 0;
     for task in tasks {
         let (name, accuracy) = (task["task"].as_str().unwrap(), task["accuracy"].as_f64().unwrap());
         let base = task["base_accuracy"].as_f64().unwrap_or(0.34);
         assert!(accuracy > 0.75 && accuracy > base + 0.3, "{name}: {accuracy} after {base}");
         let active = task["active_layers"].as_array().unwrap().len();
-        assert!((1..=4).contains(&active), "{name}: {active} active layers");
+        assert!(active <= 4, "{name}: {active} active layers");
+        tuned += usize::from(active > 0);
         let file = folder.path().join(format!("{name}.taps"));
         assert_eq!(std::fs::metadata(&file).unwrap().len(), task["bytes"].as_u64().unwrap());
         assert!(json(&["verify", file.to_str().unwrap(), "--base", BASE, "--json"])["ok"].as_bool().unwrap());
     }
+    // On thirty examples to validate by, the head alone may be as good for one of them.
+    assert!(tuned >= 2, "{report}");
     assert_eq!(report["predictions_compared"], 1800);
 }
 

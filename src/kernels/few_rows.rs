@@ -21,6 +21,9 @@ pub(super) fn are_few(rows: usize) -> bool {
 /// # Panics
 /// If the sizes do not agree.
 pub(super) fn product(workspace: &Workspace, y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize) {
+    if y.is_empty() {
+        return;
+    }
     let outputs = weight.len() / inputs;
     assert_eq!((weight.len(), y.len() / outputs * inputs), (outputs * inputs, x.len()));
     let threads = if x.len() * outputs > SMALL { workspace.threads() } else { 1 };
@@ -219,6 +222,7 @@ mod tests {
         for threads in [1, 3] {
             let workspace = Workspace::new(threads);
             for (rows, inputs, outputs) in [
+                (0, 4, 3),
                 (1, 1, 1),
                 (1, 17, 3),
                 (2, 16, 4),

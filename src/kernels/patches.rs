@@ -13,6 +13,15 @@ pub fn patches(workspace: &Workspace, pixels: &[f32], shape: [usize; 4], size: u
     assert!(height % size == 0 && width % size == 0, "patches of {size} in {height} by {width}");
     let (down, across) = (height / size, width / size);
     let mut out = workspace.tensor(batch * down * across, channels * size * size);
+    if size == 1 {
+        let each = channels * height * width;
+        for (image, out) in pixels.chunks_exact(each.max(1)).zip(out.chunks_exact_mut(each.max(1))) {
+            for (channel, values) in image.chunks_exact(height * width).enumerate() {
+                out.iter_mut().skip(channel).step_by(channels).zip(values).for_each(|(out, value)| *out = *value);
+            }
+        }
+        return out;
+    }
     let rows = out.chunks_exact_mut(channels * size * size);
     for (patch, row) in rows.enumerate() {
         let (image, position) = (patch / (down * across), patch % (down * across));
