@@ -216,33 +216,58 @@ impl<S: Simd> Across<S> {
 mod tests {
     use super::*;
 
+    const SIZES: [[usize; 3]; 9] = [
+        [0, 4, 3],
+        [1, 1, 1],
+        [1, 17, 3],
+        [2, 16, 4],
+        [3, 33, 5],
+        [5, 40, 7],
+        [9, 384, 50],
+        [16, 100, 1201],
+        [32, 64, 300],
+    ];
+
+    /// Fails where `product(y, x, weight, inputs)` does not write the sums of products.
+    fn check(case: &str, product: impl Fn(&mut [f32], &[f32], &[f32], usize)) {
+        let value = |at: usize| ((at * 37 + 11) % 101) as f32 / 50.0 - 1.0;
+        for [rows, inputs, outputs] in SIZES {
+            let x: Vec<f32> = (0..rows * inputs).map(value).collect();
+            let weight: Vec<f32> = (0..outputs * inputs).map(|at| value(at + 5)).collect();
+            let mut y = vec![f32::NAN; rows * outputs];
+            product(&mut y, &x, &weight, inputs);
+            for (at, found) in y.iter().enumerate() {
+                let pairs = x[at / outputs * inputs..][..inputs].iter().zip(&weight[at % outputs * inputs..]);
+                let expected: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                let off = (f64::from(*found) - expected).abs();
+                assert!(
+                    off < 1e-5 * inputs as f64,
+                    "{case}, {rows} x {inputs} x {outputs}, at {at}: {found}, {expected}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn sums_are_those_of_a_plain_product() {
-        let value = |at: usize| ((at * 37 + 11) % 101) as f32 / 50.0 - 1.0;
         for threads in [1, 3] {
             let workspace = Workspace::new(threads);
-            for (rows, inputs, outputs) in [
-                (0, 4, 3),
-                (1, 1, 1),
-                (1, 17, 3),
-                (2, 16, 4),
-                (3, 33, 5),
-                (5, 40, 7),
-                (9, 384, 50),
-                (16, 100, 1201),
-                (40, 64, 300),
-            ] {
-                let x: Vec<f32> = (0..rows * inputs).map(value).collect();
-                let weight: Vec<f32> = (0..outputs * inputs).map(|at| value(at + 5)).collect();
-                let mut y = vec![f32::NAN; rows * outputs];
-                product(&workspace, &mut y, &x, &weight, inputs);
-                for (at, found) in y.iter().enumerate() {
-                    let pairs = x[at / outputs * inputs..][..inputs].iter().zip(&weight[at % outputs * inputs..]);
-                    let expected: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                    let case = format!("{rows} x {inputs} x {outputs} by {threads}, at {at}");
-                    assert!((f64::from(*found) - expected).abs() < 1e-5 * inputs as f64, "{case}: {found}, {expected}");
-                }
+            check(&format!("{threads} threads"), |y, x, weight, inputs| product(&workspace, y, x, weight, inputs));
+        }
+    }
+
+    #[test]
+    fn so_they_are_with_other_vector_instructions() {
+        fn by<S: Simd>(simd: S, y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize) {
+            let y: Vec<&mut [f32]> = y.chunks_exact_mut(weight.len() / inputs).collect();
+            if !y.is_empty() {
+                simd.vectorize(Part { x, weight, inputs, y });
             }
+        }
+        check("scalar", |y, x, weight, inputs| by(pulp::Scalar::new(), y, x, weight, inputs));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            check("of 256 bits", |y, x, weight, inputs| by(simd, y, x, weight, inputs));
         }
     }
 }
