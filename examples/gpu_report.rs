@@ -73,7 +73,8 @@ fn main() -> Result<()> {
             (false, true) => vit(folder, [64, 4, 2], [8, 32])?,
             (false, false) => vit(folder, [384, 12, 6], [16, 224])?,
         }
-        rows.extend(report(folder, if text { "MiniLM" } else { "ViT-small" }, &device)?);
+        let batch = if small { 4 } else { 32 };
+        rows.extend(report(folder, if text { "MiniLM" } else { "ViT-small" }, &device, batch)?);
     }
     let rows: Vec<Value> = rows.into_iter().map(|(what, value, unit)| json!([what, value, unit])).collect();
     let report = json!({ "device": kind, "card": card, "driver": driver, "small": small,
@@ -86,7 +87,7 @@ fn main() -> Result<()> {
 
 type Row = (String, f64, &'static str);
 
-fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec<Row>> {
+fn report(folder: &Path, name: &str, device: &candle_core::Device, batch: usize) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut row = |what: String, value: f64, unit: &'static str| {
         println!("{name:<10} {what:<52} {value:>12.4} {unit}");
@@ -102,11 +103,11 @@ fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec
         let numbers = arithmetic.name();
         row(format!("upload of the base, {numbers}"), uploading, "ms");
         row(format!("base on the device, {numbers}"), runtime.base().bytes() as f64 / 1e6, "MB");
-        passes(&runtime, arithmetic, &mut row)?;
+        passes(&runtime, arithmetic, batch, &mut row)?;
         if arithmetic == Arithmetic::F32 {
             tasks(&runtime, &mut row)?;
         }
-        steps(&runtime, arithmetic, &mut row)?;
+        steps(&runtime, arithmetic, batch, &mut row)?;
     }
     Ok(rows)
 }
@@ -115,6 +116,7 @@ fn report(folder: &Path, name: &str, device: &candle_core::Device) -> Result<Vec
 fn passes(
     runtime: &DeviceRuntime<Model>,
     arithmetic: Arithmetic,
+    batch: usize,
     row: &mut dyn FnMut(String, f64, &'static str),
 ) -> Result<()> {
     let (host, numbers) = (runtime.host(), arithmetic.name());
@@ -129,7 +131,7 @@ fn passes(
     if off > if arithmetic == Arithmetic::F32 { OFF } else { OFF_IN_16_BITS } {
         return Err(format!("logits in {numbers} are off by {off}").into());
     }
-    for batch in [1, 32] {
+    for batch in [1, batch] {
         let input = examples(host.network(), batch).batch(&(0..batch).collect::<Vec<_>>())?;
         let seconds = median(9, || runtime.predict_as(task.clone(), &input))?;
         row(format!("forward, batch {batch}, {numbers}"), 1e3 * seconds, "ms");
@@ -174,13 +176,13 @@ fn tasks(runtime: &DeviceRuntime<Model>, row: &mut dyn FnMut(String, f64, &'stat
 fn steps(
     runtime: &DeviceRuntime<Model>,
     arithmetic: Arithmetic,
+    batch: usize,
     row: &mut dyn FnMut(String, f64, &'static str),
 ) -> Result<()> {
     let (host, there, numbers) = (runtime.host(), runtime.base(), arithmetic.name());
     let layout = host.network().layout();
     let tapped: Vec<String> = layout.tapped().map(|id| layout.layer(id).name.clone()).collect();
     let layers = (0..4).map(|number| tapped[(2 * number + 1) * tapped.len() / 8].clone()).collect();
-    let batch = 32;
     let config = Config {
         select: Select::Given(layers),
         epochs: 1,

@@ -19,7 +19,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
-BATCH, TOKENS, STEPS = 32, 128, 12
+TOKENS, STEPS = 128, 12
 
 
 class Text(nn.Module):
@@ -74,7 +74,7 @@ def median(device, count, run):
     return 1e3 * statistics.median(times)
 
 
-def timed(make, device, way):
+def timed(make, device, way, most):
     """Milliseconds of a forward pass of one and of a batch, and of a training step."""
     model = make().eval().to(device)
     numbers = torch.bfloat16 if way == "bf16" else torch.float32
@@ -87,7 +87,7 @@ def timed(make, device, way):
 
     times = []
     with torch.inference_mode(), autocast:
-        for batch in [1, BATCH]:
+        for batch in [1, most]:
             x = model.input(batch)
             x = x.to(numbers) if x.is_floating_point() else x
             times.append(median(device, 9, lambda: model(x.to(device)).cpu()))
@@ -98,11 +98,11 @@ def timed(make, device, way):
     model.head.requires_grad_(True)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=device.type != "mps")
-    labels = torch.arange(BATCH) % 3
+    labels = torch.arange(most) % 3
 
     def step():
         with autocast:
-            loss = F.cross_entropy(model(input(BATCH)).float(), labels.to(device))
+            loss = F.cross_entropy(model(input(most)).float(), labels.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -111,11 +111,11 @@ def timed(make, device, way):
     return times + [median(device, STEPS, step)]
 
 
-def rows(name, make, device):
-    whats = ["forward, batch 1", f"forward, batch {BATCH}", f"training step of four layers, batch {BATCH}"]
-    for what, time in zip(whats, timed(make, device, "f32")):
+def rows(name, make, device, most):
+    whats = ["forward, batch 1", f"forward, batch {most}", f"training step of four layers, batch {most}"]
+    for what, time in zip(whats, timed(make, device, "f32", most)):
         yield f"{name}: {what}, f32", time
-    for what, *times in zip(whats, timed(make, device, "bf16"), timed(make, device, "autocast")):
+    for what, *times in zip(whats, timed(make, device, "bf16", most), timed(make, device, "autocast", most)):
         yield f"{name}: {what}, bf16", min(times)
 
 
@@ -133,7 +133,7 @@ def main():
     torch.manual_seed(0)
     print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device.type == 'cuda' else device}")
     for name, network in [("MiniLM", Text), ("ViT-small", Images)]:
-        for what, milliseconds in rows(name, lambda: network(arguments.small), device):
+        for what, milliseconds in rows(name, lambda: network(arguments.small), device, 4 if arguments.small else 32):
             beside = f"{ours[what]:10.3f} ms here, {ours[what] / milliseconds:.2f}" if what in ours else ""
             print(f"{what:<60} {milliseconds:10.3f} ms {beside}")
 

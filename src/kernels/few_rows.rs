@@ -94,9 +94,9 @@ impl Part<'_, '_> {
     /// for the CPU to see that they follow each other.
     #[inline(always)]
     fn ask(&self, rows: std::ops::Range<usize>, column: usize) {
-        let (values, rest) = (COLS * self.inputs, self.y.len());
+        let (values, all) = (COLS * self.inputs, self.y.len());
         let next = self.weight.get(column * self.inputs..).unwrap_or_default();
-        for at in (values * rows.start / rest..values * rows.end / rest).step_by(LINE) {
+        for at in (values * rows.start / all..values * rows.end / all).step_by(LINE) {
             prefetch(next, at);
         }
     }

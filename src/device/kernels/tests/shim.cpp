@@ -4,6 +4,10 @@
 // machine. A launch: the length of its name, groups, lanes, order, the number of its tensors, and their lengths, as 32-bit
 // numbers; its settings; its name; its tensors. With an argument it lists its kernels instead.
 
+#if defined(__APPLE__)
+#define _XOPEN_SOURCE 700
+#define _DARWIN_C_SOURCE
+#endif
 #include <ucontext.h>
 
 #include <algorithm>
@@ -40,7 +44,7 @@ struct bf16 {
 #define GLOBAL
 #define GROUP
 #define FUNCTION inline
-#define BARRIER() pause()
+#define BARRIER() meet()
 
 #define IN(type, name, at) const type *name
 #define OUT(type, name, at) type *name
@@ -57,7 +61,7 @@ struct bf16 {
 
 struct Place;
 extern Place here;
-void pause();
+void meet();
 void forget(float *values, uint count);
 
 inline float float_of(uint bits) {
@@ -150,7 +154,7 @@ void forget(float *values, uint count) {
     for (uint i = 0; i < count; i += 1) values[i] = NAN;
 }
 
-void pause() {
+void meet() {
     swapcontext(&threads[running].context, &scheduler);
     here = threads[running].place;
 }

@@ -16,7 +16,7 @@ pub(super) fn program(folder: &Path) -> PathBuf {
     std::fs::write(&source, include_str!("shim.cpp")).unwrap();
     let compile = |checks: &[&str]| {
         let mut command = compiler();
-        command.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror"]).args(checks);
+        command.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-deprecated-declarations"]).args(checks);
         command.arg("-o").arg(&program).arg(&source).output().expect("a C++ compiler, CXX or c++")
     };
     let out = compile(&["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
