@@ -12,7 +12,6 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "2"
 
-import onnxruntime
 import torch
 import torch.nn.functional as F
 
@@ -60,6 +59,8 @@ class Onnx:
     """ONNX Runtime, with what PyTorch exports of a network for inputs of one shape; forward passes alone."""
 
     def __init__(self, model, example):
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = THREADS, 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -126,6 +127,8 @@ def in_turns(rounds, sides):
 
 
 def heading(rounds, names):
+    import onnxruntime
+
     versions = f"torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}"
     print(f"# {versions}, {THREADS} threads, {rounds} rounds; medians in ms")
     cells = " ".join(f"{name:>13}" for name in ["ours", *names])

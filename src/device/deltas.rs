@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::base::bytes;
 use super::kernels::{self, BLOCK};
 use super::{DeviceBase, DeviceGrad, DeviceTask, Error};
 use crate::runtime::{LayerId, Layout, Part, Weights};
 
 pub use super::kernels::Rule;
-
 /// One tensor that is trained.
 #[derive(Clone, Copy, Debug)]
 pub struct Trained<'a> {
@@ -55,18 +53,21 @@ struct Place {
 }
 
 impl DeviceDeltas {
-    /// Uploads what is trained of `weights`, and whatever else these have of their own.
+    /// Uploads what is trained of `weights`, with so many running means of each value, and whatever else these have of their
+    /// own.
     ///
     /// # Errors
     /// If the device refuses a tensor.
     pub fn upload(
         weights: &impl Weights,
         trained: &[Trained<'_>],
-        rule: Rule,
+        means: usize,
         layout: &Arc<Layout>,
         base: &Arc<DeviceBase>,
     ) -> Result<Self, Error> {
-        let task = DeviceTask::of(weights, layout, base)?;
+        // The weights that are trained are formed below.
+        let is_trained = |layer, part| trained.iter().any(|trained| (trained.layer, trained.part) == (layer, part));
+        let task = DeviceTask::with(weights, layout, base, |layer, part| !is_trained(layer, part))?;
         let mut places = Vec::with_capacity(trained.len());
         let (mut count, mut paces) = (0, Vec::new());
         for &Trained { layer, part, values, pace, .. } in trained {
@@ -77,7 +78,7 @@ impl DeviceDeltas {
             (0..blocks).for_each(|_| paces.extend(pace));
             count += blocks * BLOCK;
         }
-        let rows = 1 + rule.means();
+        let rows = 1 + means;
         let mut states = vec![0.0; rows * count];
         for (place, trained) in places.iter().zip(trained) {
             let [first, second] = trained.means;
@@ -108,12 +109,6 @@ impl DeviceDeltas {
     /// The task with its weights as they are now.
     pub fn task(&self) -> &DeviceTask {
         &self.task
-    }
-
-    /// Bytes of the device that are held beside the base.
-    pub fn bytes(&self) -> usize {
-        self.task.own_bytes()
-            + [&self.states, &self.paces, &self.ground, &self.gradient].map(bytes).iter().sum::<usize>()
     }
 
     /// Adds the gradients of a layer to those of the next update.

@@ -104,7 +104,11 @@ impl<'a> DeviceEval<'a> {
     }
 
     /// The first row of each example, and the end of the last: `[examples + 1]`.
-    pub(super) fn starts(&mut self, segments: &Segments) -> candle_core::Result<Tensor> {
+    pub(super) fn starts(&mut self, segments: &Segments, rows: usize) -> candle_core::Result<Tensor> {
+        if rows != segments.rows() {
+            let message = format!("{rows} rows of examples that have {}", segments.rows());
+            return Err(candle_core::Error::Msg(message));
+        }
         if let Some((_, starts)) = self.starts.as_ref().filter(|(of, _)| of == segments) {
             return Ok(starts.clone());
         }
@@ -283,11 +287,17 @@ impl Ops for DeviceEval<'_> {
     }
 
     fn mean_rows(&mut self, x: Value, segments: &Segments, skip: usize) -> Value {
-        self.run(|this| kernels::mean_rows(&present(x)?, &this.starts(segments)?, skip))
+        self.run(|this| {
+            let x = present(x)?;
+            kernels::mean_rows(&x, &this.starts(segments, x.dim(0)?)?, skip)
+        })
     }
 
     fn first_rows(&mut self, x: Value, segments: &Segments) -> Value {
-        self.run(|this| present(x)?.index_select(&this.starts(segments)?.narrow(0, 0, segments.len())?, 0))
+        self.run(|this| {
+            let x = present(x)?;
+            x.index_select(&this.starts(segments, x.dim(0)?)?.narrow(0, 0, segments.len())?, 0)
+        })
     }
 }
 

@@ -121,7 +121,13 @@ impl<N: Network> DeviceRuntime<N> {
 
     fn logits(&self, task: &DeviceTask, input: &Input) -> Result<kernels::Tensor, Error> {
         let mut ops = DeviceEval::new(task, &self.workspace);
-        let logits = self.host.network().logits(&mut ops, input)?;
-        ops.receive(logits)
+        let logits = self.host.network().logits(&mut ops, input).map_err(Error::from);
+        let logits = logits.and_then(|logits| ops.receive(logits));
+        if logits.is_err() {
+            // What was begun still reads the task's tensors, which another thread may let go of. Of the two failures the first
+            // is told.
+            let _ = self.base.wait();
+        }
+        logits
     }
 }

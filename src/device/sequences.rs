@@ -49,7 +49,7 @@ impl DeviceEval<'_> {
     ) -> candle_core::Result<(Tensor, Divided)> {
         let (rows, cols) = q.rows.dims2()?;
         let longest = segments.ranges().map(|range| range.len()).max().unwrap_or(0);
-        let (starts, each) = (self.starts(segments)?, cols / heads.count);
+        let (starts, each) = (self.starts(segments, rows)?, cols / heads.count);
         let division = Division { starts, rows, longest, heads: heads.count, each };
         let [q, k, v] = [q, k, v].map(|x| split_heads(&x.rows, x.bias.as_ref(), &division));
         let divided = Divided { division, q: q?, k: k?, v: v? };

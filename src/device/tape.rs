@@ -316,7 +316,7 @@ impl Ops for DeviceTape<'_> {
     fn mean_rows(&mut self, x: Traced, segments: &Segments, skip: usize) -> Traced {
         let rows = x.rows();
         let value = self.eval.mean_rows(x.value, segments, skip);
-        let starts = self.eval.starts(segments);
+        let starts = self.eval.starts(segments, rows);
         self.record(value, x.node.is_some(), move |dy, back| {
             back.flow(x.node, device::mean_rows_grad(dy, &starts?, skip, rows)?)
         })
@@ -325,7 +325,7 @@ impl Ops for DeviceTape<'_> {
     fn first_rows(&mut self, x: Traced, segments: &Segments) -> Traced {
         let rows = x.rows();
         let value = self.eval.first_rows(x.value, segments);
-        let (starts, count) = (self.eval.starts(segments), segments.len());
+        let (starts, count) = (self.eval.starts(segments, rows), segments.len());
         self.record(value, x.node.is_some(), move |dy, back| {
             let first = starts?.narrow(0, 0, count)?;
             back.flow(x.node, dy.zeros_of([rows, dy.dim(1)?])?.index_add(&first, dy, 0)?)

@@ -80,11 +80,21 @@ impl DeviceTask {
     /// # Errors
     /// If the device refuses a tensor.
     pub fn of(weights: &impl Weights, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
+        Self::with(weights, layout, base, |_, _| true)
+    }
+
+    /// The same of those tensors that `is_meant`.
+    pub(super) fn with(
+        weights: &impl Weights,
+        layout: &Arc<Layout>,
+        base: &Arc<DeviceBase>,
+        is_meant: impl Fn(LayerId, Part) -> bool,
+    ) -> Result<Self, Error> {
         let mut slots: Box<[_]> = base.layers().into();
         let mut own_bytes = 0;
         let workspace = Workspace::new(1);
         for (id, layer) in layout.layers() {
-            for part in Part::ALL {
+            for part in Part::ALL.into_iter().filter(|&part| is_meant(id, part)) {
                 let weight = match weights.param(id, part) {
                     Some(WeightRef::Base(_)) | None => continue,
                     Some(weight) => weight,

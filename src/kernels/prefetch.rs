@@ -1,6 +1,6 @@
 //! Memory that will be read soon, asked for beforehand.
 
-/// Asks for the cache line of one of `values`, where the CPU is one that is known to have a way to; others need none.
+/// Asks for the cache line of one of `values`. On other CPUs than x86-64 nothing is done.
 #[inline(always)]
 pub(super) fn prefetch(values: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]

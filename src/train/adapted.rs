@@ -48,6 +48,16 @@ pub struct Step {
     pub number: u32,
 }
 
+/// Learning rate and decay of a tensor, of those of deltas, the rate of the head, and the decay of weights.
+pub(super) fn pace(kind: LayerKind, is_weight: bool, [rate, head_rate, decay]: [f32; 3]) -> [f32; 2] {
+    let (rate, decay) = match kind {
+        LayerKind::Head => (head_rate, decay),
+        LayerKind::Linear | LayerKind::Depthwise => (rate, decay),
+        LayerKind::Norm | LayerKind::Embedding => (rate, 0.0),
+    };
+    [rate, if is_weight { decay } else { 0.0 }]
+}
+
 impl Step {
     /// The factor that brings gradients of this norm to the largest that there may be.
     pub(super) fn clipped(&self, norm: f32) -> f32 {
@@ -266,14 +276,9 @@ impl Adapted {
             let Some(own) = &mut self.own[id.index()] else { continue };
             let scale = if own.is_open() { clipped } else { 0.0 };
             let along = own.along_delta() * clipped;
-            let (rate, decay) = match layer.kind {
-                LayerKind::Head => (step.head_rate, step.decay),
-                LayerKind::Linear | LayerKind::Depthwise => (step.rate, step.decay),
-                LayerKind::Norm | LayerKind::Embedding => (step.rate, 0.0),
-            };
             for (part, param) in own.params_mut().enumerate() {
                 let Some(gradient) = param.gradient.take() else { continue };
-                let decay = if part == 0 { decay } else { 0.0 };
+                let [rate, decay] = pace(layer.kind, part == 0, [step.rate, step.head_rate, step.decay]);
                 let update = Update { rate, decay, scale, step: step.number, states: step.states };
                 step.optimizer.update(workspace, &mut param.values, &gradient, &mut param.state, update);
             }

@@ -1,19 +1,19 @@
-//! Steps whose deltas and optimizer stay on the device: the host sees no more of a step than its loss and the norm of its
-//! gradients.
+//! Steps whose deltas and optimizer stay on the device: the host sees no more of a step than its loss, the norm of its
+//! gradients, and what normalizations by the batch saw.
 
 use super::Error;
 use super::adapted::{Adapted, Step};
 use super::tape::Moments;
 use super::trainer::Run;
 #[cfg(feature = "candle")]
-use super::{config::Norms, optimizer::Optimizer, place::Place, place::fetched};
+use super::{adapted::pace, config::Norms, optimizer::Optimizer, place::Place, place::fetched};
 #[cfg(feature = "candle")]
 use crate::device::{DeviceDeltas, DeviceTape, Rule, Trained};
 #[cfg(feature = "candle")]
 use crate::kernels::Precision;
 use crate::runtime::Network;
 #[cfg(feature = "candle")]
-use crate::runtime::{LayerKind, Part};
+use crate::runtime::Part;
 
 /// What is trained of a task, on a device; without devices there is none.
 #[cfg(feature = "candle")]
@@ -58,17 +58,13 @@ impl<N: Network> Run<'_, N> {
         }
         let config = self.config;
         let trained = adapted.trained().map(|(layer, part, param)| {
-            let (share, decay) = match layout.layer(layer).kind {
-                LayerKind::Head => (config.head_rate / config.rate, config.decay),
-                LayerKind::Linear | LayerKind::Depthwise => (1.0, config.decay),
-                LayerKind::Norm | LayerKind::Embedding => (1.0, 0.0),
-            };
-            let pace = [share, if part == Part::Weight { decay } else { 0.0 }];
+            let rates = [1.0, config.head_rate / config.rate, config.decay];
+            let pace = pace(layout.layer(layer).kind, part == Part::Weight, rates);
             let means = param.state.floats();
             Trained { layer, part, is_delta: param.is_delta(), values: &param.values, means, pace }
         });
         let trained: Vec<Trained<'_>> = trained.collect();
-        let deltas = DeviceDeltas::upload(adapted, &trained, rule(config.optimizer, 1), layout, base)?;
+        let deltas = DeviceDeltas::upload(adapted, &trained, config.optimizer.means(), layout, base)?;
         Ok(Some(Resident(deltas)))
     }
 

@@ -39,7 +39,8 @@ pub fn fine_tune<'a>(
     Run::checked(base, network, data.into(), config)?.all(&mut Keeper::none(), observer)
 }
 
-/// As [`fine_tune`], computed on a device to which the base has been uploaded, in place of what [`Config::processor`] says:
+/// As [`fine_tune`], computed on a device and in the numbers to which the base has been uploaded, in place of what
+/// [`Config::processor`] and [`Config::arithmetic`] say:
 /// tasks that run there and those that are trained share one base.
 ///
 /// # Errors
@@ -137,7 +138,7 @@ impl<N: Network> Run<'_, N> {
         let planner = Planner::new(self.base, self.network, self.data, self.config, parts, self.random.clone())?;
         self.sizes = planner.sizes;
         let mut plan = match self.config.method {
-            Method::Head => Some(self.told(planner.chosen(&[])?)),
+            Method::Head => Some(self.without_memory_of_device(planner.chosen(&[])?)),
             _ => None,
         };
         self.planner = Some(planner);
@@ -323,7 +324,7 @@ impl<N: Network> Run<'_, N> {
     /// Tells what tuning will take, now that it is known what may change, and how many steps are affordable.
     fn planned(&mut self, course: &mut Course, observer: &mut dyn Observer) -> Result<Option<Plan>, Error> {
         let Some(planner) = &self.planner else { return Ok(None) };
-        let mut plan = self.told(planner.chosen(&course.worth)?);
+        let mut plan = self.without_memory_of_device(planner.chosen(&course.worth)?);
         if course.total.is_none() {
             let steps = self.steps_per_epoch() * self.config.epochs;
             let pace = self.calibrate(course, steps)?;
@@ -337,8 +338,8 @@ impl<N: Network> Run<'_, N> {
         Ok(Some(plan))
     }
 
-    /// A plan without the memory of another place than the processor, which is not predicted.
-    fn told(&self, plan: Plan) -> Plan {
+    /// A plan that says nothing of memory where a device computes, since that is not predicted.
+    fn without_memory_of_device(&self, plan: Plan) -> Plan {
         match self.place.is_device() {
             true => Plan { memory: Memory::default(), ..plan },
             false => plan,

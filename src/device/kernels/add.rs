@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 
 pub(super) static SOURCE: Source = Source::new("add", include_str!("add.metal"));
 
@@ -13,6 +13,7 @@ pub(in crate::device) fn add_bias(x: &Tensor, bias: &Tensor, y: &Tensor) -> Resu
         x.iter().zip(bias.iter().cycle()).zip(y).map(|((x, bias), y)| x + bias + y).collect()
     };
     let count = x.elem_count();
+    check("add_bias", [(y, count)])?;
     let settings = Settings::new([count, bias.elem_count()], [])?;
     let threads = Threads::of_elements(count);
     let launch = Launch { source: &SOURCE, name: "add_bias", number: Some(x.dtype()), threads, settings, host: &host };

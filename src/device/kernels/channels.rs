@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 use super::sums::{STRIP, strip_count, strips};
 use crate::kernels::Activation;
 
@@ -11,6 +11,7 @@ pub(super) static SOURCE: Source = Source::new("channels", include_str!("channel
 /// Mean and 1 / deviation of each channel, `[2, channels]` in f32, from its mean and variance.
 pub(in crate::device) fn channel_spread(mean: &Tensor, variance: &Tensor, eps: f32) -> Result<Tensor> {
     let cols = mean.elem_count();
+    check("channel_spread", [(variance, cols)])?;
     let host = |values: &[Vec<f32>]| {
         let inverse = values[1].iter().map(|variance| 1.0 / (variance + eps).sqrt());
         values[0].iter().copied().chain(inverse).collect()
@@ -27,6 +28,7 @@ pub(in crate::device) fn channel_spread(mean: &Tensor, variance: &Tensor, eps: f
 /// The sum of the squares of the distances of each column of `x` from its `mean`, in f32.
 pub(in crate::device) fn column_squares(x: &Tensor, mean: &Tensor) -> Result<Tensor> {
     let (rows, cols) = x.dims2()?;
+    check("column_squares", [(mean, cols)])?;
     let host = |values: &[Vec<f32>]| {
         let sums = |strip: &[f32]| {
             let mut sums = vec![0.0; cols];
@@ -53,6 +55,8 @@ pub(in crate::device) fn channel_norm(
     activation: Activation,
 ) -> Result<Tensor> {
     let (count, cols, (low, high)) = (x.elem_count(), x.dim(1)?, activation.bounds());
+    let lengths = [(residual.unwrap_or(x), count), (weight, cols), (bias, cols), (spread, 2 * cols)];
+    check("channel_norm", lengths)?;
     let host = |values: &[Vec<f32>]| {
         let [x, residuals, weight, bias, spread] = values else { return Vec::new() };
         let of = |(i, x): (usize, &f32)| {
@@ -77,6 +81,7 @@ pub(in crate::device) fn activation_grad(y: &Tensor, dy: &Tensor, activation: Ac
         return Ok(dy.clone());
     }
     let (count, (low, high)) = (y.elem_count(), activation.bounds());
+    check("bounds_grad", [(dy, count)])?;
     let host = |values: &[Vec<f32>]| {
         let passed = |(&y, &dy): (&f32, &f32)| if y > low && y < high { dy } else { 0.0 };
         values[0].iter().zip(&values[1]).map(passed).collect()
@@ -93,6 +98,7 @@ pub(in crate::device) fn activation_grad(y: &Tensor, dy: &Tensor, activation: Ac
 /// The gradients of weight and bias, `[2, channels]` in f32.
 pub(in crate::device) fn channel_norm_sums(x: &Tensor, dy: &Tensor, spread: &Tensor) -> Result<Tensor> {
     let (rows, cols) = x.dims2()?;
+    check("channel_norm_sums", [(dy, rows * cols), (spread, 2 * cols)])?;
     let host = |values: &[Vec<f32>]| {
         let [x, dy, spread] = values else { return Vec::new() };
         let mut out = Vec::new();
@@ -122,6 +128,8 @@ pub(in crate::device) fn channel_norm_grad(
     sums: Option<&Tensor>,
 ) -> Result<Tensor> {
     let (rows, cols) = x.dims2()?;
+    let lengths = [(dy, rows * cols), (weight, cols), (spread, 2 * cols), (sums.unwrap_or(spread), 2 * cols)];
+    check("channel_norm_grad", lengths)?;
     let share = sums.map_or(0.0, |_| 1.0 / rows as f32);
     let host = |values: &[Vec<f32>]| {
         let [x, dy, weight, spread, sums] = values else { return Vec::new() };

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 use crate::kernels;
 
 pub(super) static SOURCE: Source = Source::new("cross_entropy", include_str!("cross_entropy.metal"));
@@ -16,6 +16,7 @@ pub(in crate::device) fn cross_entropy(
     [share, smoothing, factor]: [f32; 3],
 ) -> Result<[Tensor; 2]> {
     let (rows, cols) = logits.dims2()?;
+    check("cross_entropy", [(labels, 2 * rows)])?;
     let factor = factor / rows.max(1) as f32;
     let host = |values: &[Vec<f32>]| {
         let [logits, labels] = values else { return Vec::new() };

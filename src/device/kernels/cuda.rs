@@ -64,7 +64,7 @@ fn made<T: CudaDType + DeviceRepr>(
     views.iter().for_each(|view| _ = builder.arg(view));
     builder.arg(&mut out).arg(&launch.settings);
     // SAFETY: the entry point takes the inputs, the result and the settings in this order, each of the kind that its name
-    // says; `launch` states counts and groups by the shapes of these tensors, within which its threads stay.
+    // says; whoever launches it has checked that these are of the lengths that `launch` states, within which threads stay.
     unsafe { builder.launch(config(launch)) }.w()?;
     Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 use crate::kernels::{Workspace, gelu, gelu_grad};
 
 pub(super) static SOURCE: Source = Source::new("gelu", include_str!("gelu.metal"));
@@ -20,6 +20,7 @@ pub(in crate::device) fn bias_gelu(x: &Tensor, bias: &Tensor) -> Result<Tensor> 
 
 /// The gradient of `x`, or of the sum, from `dy`, that of the result.
 pub(in crate::device) fn bias_gelu_grad(x: &Tensor, bias: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    check("bias_gelu_grad", [(dy, x.elem_count())])?;
     let host = |values: &[Vec<f32>]| {
         let [x, bias, dy] = values else { return Vec::new() };
         let sum: Vec<f32> = x.iter().zip(bias.iter().cycle()).map(|(x, bias)| x + bias).collect();

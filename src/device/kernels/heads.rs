@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 
 pub(super) static SOURCE: Source = Source::new("heads", include_str!("heads.metal"));
 
@@ -50,6 +50,7 @@ impl Division {
 /// Divides the rows of `x` plus `bias`; rows that an example lacks are 0.
 pub(in crate::device) fn split_heads(x: &Tensor, bias: Option<&Tensor>, division: &Division) -> Result<Tensor> {
     let cols = division.heads * division.each;
+    check("split_heads", [(x, division.rows * cols), (bias.unwrap_or(x), bias.map_or(x.elem_count(), |_| cols))])?;
     let host = |values: &[Vec<f32>]| {
         let [x, biases, starts] = values else { return Vec::new() };
         let mut out = vec![0.0; division.shape().iter().product()];
@@ -70,6 +71,7 @@ pub(in crate::device) fn split_heads(x: &Tensor, bias: Option<&Tensor>, division
 /// Divided rows as they were.
 pub(in crate::device) fn join_heads(x: &Tensor, division: &Division) -> Result<Tensor> {
     let cols = division.heads * division.each;
+    check("join_heads", [(x, division.shape().iter().product())])?;
     let host = |values: &[Vec<f32>]| {
         let [x, starts] = values else { return Vec::new() };
         let mut out = vec![0.0; division.rows * cols];

@@ -52,6 +52,20 @@ impl Settings {
     }
 }
 
+/// Refuses tensors of other numbers of values than a kernel goes through, so that none reads or writes beside them.
+pub(super) fn check<const N: usize>(name: &str, lengths: [(&Tensor, usize); N]) -> Result<()> {
+    for (tensor, expected) in lengths {
+        let found = tensor.elem_count();
+        if found != expected {
+            return Err(candle_core::Error::Msg(format!("{name}: {found} values in place of {expected}")));
+        }
+    }
+    Ok(())
+}
+
+/// The most values of a tensor that kernels can count through.
+const MOST: usize = i32::MAX as usize;
+
 /// How many threads there are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Threads {
@@ -110,6 +124,11 @@ impl Launch<'_> {
         let shape = shape.into();
         let inputs = inputs.iter().map(|input| input.contiguous()).collect::<Result<Vec<_>>>()?;
         let device = inputs.first().map_or(&Device::Cpu, Tensor::device);
+        if let Some(count) =
+            inputs.iter().map(Tensor::elem_count).chain([shape.elem_count()]).find(|&count| count > MOST)
+        {
+            return Err(candle_core::Error::Msg(format!("{}: a tensor of {count} values, of up to {MOST}", self.name)));
+        }
         if self.threads.groups == 0 || shape.elem_count() == 0 {
             return Tensor::zeros(shape, dtype, device);
         }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 use crate::format::{Encoding, Entry};
 
 pub(super) static SOURCE: Source = Source::new("merge", include_str!("merge.metal"));
@@ -28,6 +28,7 @@ pub(in crate::device) fn merge(base: &Tensor, entry: &Entry<'_>) -> Result<Optio
         [first, ..] => *first as usize,
     };
     let width = (entry.elements() / rows.max(1)).max(1);
+    check(name, [(base, entry.elements())])?;
     let payload = Tensor::from_slice(entry.payload, entry.payload.len(), base.device())?;
     let host = |values: &[Vec<f32>]| {
         let mut out = values[0].clone();
@@ -41,6 +42,7 @@ pub(in crate::device) fn merge(base: &Tensor, entry: &Entry<'_>) -> Result<Optio
 /// The sum of a weight and of as many f32 values.
 pub(in crate::device) fn merge_floats(base: &Tensor, delta: &Tensor) -> Result<Tensor> {
     let host = |values: &[Vec<f32>]| values[0].iter().zip(&values[1]).map(|(weight, delta)| weight + delta).collect();
+    check("merge_delta_f32", [(delta, base.elem_count())])?;
     added("merge_delta_f32", base, delta, [base.elem_count().max(1), 0], &host)
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 use super::sums::{STRIP, strip_count, strips};
 
 pub(super) static SOURCE: Source = Source::new("norm", include_str!("norm.metal"));
@@ -10,6 +10,7 @@ pub(super) static SOURCE: Source = Source::new("norm", include_str!("norm.metal"
 /// Each row of `x` at mean 0 and deviation 1, times `scale`, plus `bias`.
 pub(in crate::device) fn layer_norm(x: &Tensor, scale: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
     let (rows, cols) = x.dims2()?;
+    check("layer_norm", [(scale, cols), (bias, cols)])?;
     let host = |values: &[Vec<f32>]| {
         let [x, scale, bias] = values else { return Vec::new() };
         let mut out = Vec::with_capacity(x.len());
@@ -25,6 +26,7 @@ pub(in crate::device) fn layer_norm(x: &Tensor, scale: &Tensor, bias: &Tensor, e
 /// The gradient of `x` from `dy`, that of the result.
 pub(in crate::device) fn layer_norm_grad(x: &Tensor, scale: &Tensor, dy: &Tensor, eps: f32) -> Result<Tensor> {
     let (rows, cols) = x.dims2()?;
+    check("layer_norm_grad", [(scale, cols), (dy, rows * cols)])?;
     let host = |values: &[Vec<f32>]| {
         let [x, scale, dy] = values else { return Vec::new() };
         let mut out = Vec::with_capacity(x.len());
@@ -44,6 +46,7 @@ pub(in crate::device) fn layer_norm_grad(x: &Tensor, scale: &Tensor, dy: &Tensor
 /// The gradients of scale and bias, in f32.
 pub(in crate::device) fn layer_norm_sums(x: &Tensor, dy: &Tensor, eps: f32) -> Result<[Tensor; 2]> {
     let (rows, cols) = x.dims2()?;
+    check("layer_norm_sums", [(dy, rows * cols)])?;
     let host = |values: &[Vec<f32>]| values[0].chunks(cols).flat_map(|row| spread(row, eps)).collect();
     let spreads = launch("layer_norm_spread", x, eps, &host)?.run(&[x], (rows, 2), DType::F32)?;
     let host = |values: &[Vec<f32>]| {

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 
 pub(super) static SOURCE: Source = Source::new("optimizer", include_str!("optimizer.metal"));
 
@@ -25,16 +25,6 @@ pub enum Rule {
     Momentum(f32),
 }
 
-impl Rule {
-    /// Running means that it keeps of each value.
-    pub(in crate::device) fn means(self) -> usize {
-        match self {
-            Rule::AdamW { .. } => 2,
-            Rule::Momentum(_) => 1,
-        }
-    }
-}
-
 /// Updates `states`, deltas and below them one or two means of each element, from the `gradient` of all deltas times `scale`;
 /// all of f32. `paces [blocks, 2]` is for each block the share of `rate` that it has, and its decay.
 pub(in crate::device) fn update(
@@ -45,6 +35,8 @@ pub(in crate::device) fn update(
     [rate, scale]: [f32; 2],
 ) -> Result<()> {
     let count = gradient.elem_count();
+    let rows = if matches!(rule, Rule::AdamW { .. }) { 3 } else { 2 };
+    check("update", [(states, rows * count), (paces, 2 * count.div_ceil(BLOCK))])?;
     let (name, numbers) = match rule {
         Rule::AdamW { betas: [first, second], eps, step } => {
             let power = |beta: f32| 1.0 - f64::from(beta).powi(step as i32);

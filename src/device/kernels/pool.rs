@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 
 pub(super) static SOURCE: Source = Source::new("pool", include_str!("pool.metal"));
 
@@ -30,6 +30,7 @@ pub(in crate::device) fn mean_rows(x: &Tensor, starts: &Tensor, skip: usize) -> 
 /// The gradient of `rows` rows from `dy`, that of the means.
 pub(in crate::device) fn mean_rows_grad(dy: &Tensor, starts: &Tensor, skip: usize, rows: usize) -> Result<Tensor> {
     let cols = dy.dim(1)?;
+    check("mean_rows_grad", [(dy, starts.elem_count().saturating_sub(1) * cols)])?;
     let host = |values: &[Vec<f32>]| {
         let [dy, starts] = values else { return Vec::new() };
         let mut out = vec![0.0; rows * cols];

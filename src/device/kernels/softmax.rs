@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 
 pub(super) static SOURCE: Source = Source::new("softmax", include_str!("softmax.metal"));
 
@@ -12,6 +12,7 @@ pub(in crate::device) fn softmax(scores: &Tensor, starts: &Tensor, factor: f32) 
     let (cols, examples) = (scores.dim(D::Minus1)?, starts.elem_count().saturating_sub(1));
     let rows = scores.elem_count() / cols.max(1);
     let each = (rows / examples.max(1)).max(1);
+    check("softmax", [(scores, examples * each * cols)])?;
     let host = |values: &[Vec<f32>]| {
         let [scores, starts] = values else { return Vec::new() };
         let mut out = vec![0.0; scores.len()];
@@ -35,6 +36,7 @@ pub(in crate::device) fn softmax(scores: &Tensor, starts: &Tensor, factor: f32) 
 pub(in crate::device) fn softmax_grad(weights: &Tensor, dweights: &Tensor, factor: f32) -> Result<Tensor> {
     let cols = weights.dim(D::Minus1)?;
     let rows = weights.elem_count() / cols.max(1);
+    check("softmax_grad", [(dweights, rows * cols)])?;
     let host = |values: &[Vec<f32>]| {
         let [weights, dweights] = values else { return Vec::new() };
         let mut out = Vec::with_capacity(weights.len());

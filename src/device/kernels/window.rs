@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Settings, Source, Threads};
+use super::launch::{Launch, Settings, Source, Threads, check};
 use super::sums::{STRIP, groups_of_strips, strip_count};
 use crate::kernels::{Grid, Window};
 
@@ -14,6 +14,7 @@ type Host<'a> = &'a dyn Fn(&[Vec<f32>]) -> Vec<f32>;
 /// `[outputs, offsets * channels]`.
 pub(in crate::device) fn window_columns(x: &Tensor, grid: Grid, window: Window) -> Result<Tensor> {
     let (channels, offsets, rows) = (x.dim(1)?, offsets(window), window.output(grid).rows());
+    check("window_columns", [(x, grid.rows() * channels)])?;
     let host = |values: &[Vec<f32>]| {
         let mut out = vec![0.0; rows * offsets * channels];
         under(grid, window, |output, offset, input| {
@@ -30,6 +31,7 @@ pub(in crate::device) fn window_columns(x: &Tensor, grid: Grid, window: Window) 
 pub(in crate::device) fn window_columns_grad(dy: &Tensor, grid: Grid, window: Window) -> Result<Tensor> {
     let (rows, offsets) = (grid.rows(), offsets(window));
     let channels = dy.dim(1)? / offsets;
+    check("window_columns_grad", [(dy, window.output(grid).rows() * offsets * channels)])?;
     let host = |values: &[Vec<f32>]| {
         let mut out = vec![0.0; rows * channels];
         under(grid, window, |output, offset, input| {
@@ -47,47 +49,44 @@ pub(in crate::device) fn window_columns_grad(dy: &Tensor, grid: Grid, window: Wi
 
 /// The convolution of each channel by itself, by a weight `[channels, offsets]`.
 pub(in crate::device) fn depthwise(x: &Tensor, weight: &Tensor, grid: Grid, window: Window) -> Result<Tensor> {
-    let (channels, offsets, rows) = (x.dim(1)?, offsets(window), window.output(grid).rows());
-    let host = |values: &[Vec<f32>]| {
-        let mut out = vec![0.0; rows * channels];
-        under(grid, window, |output, offset, input| {
-            for channel in 0..channels {
-                out[output * channels + channel] +=
-                    values[0][input * channels + channel] * values[1][channel * offsets + offset];
-            }
-        });
-        out
-    };
-    launch("depthwise", x, [rows * channels, channels], (grid, window), &host)?.run(
-        &[x, weight],
-        (rows, channels),
-        x.dtype(),
-    )
+    by_channel("depthwise", [x, weight], (grid, window), [grid.rows(), window.output(grid).rows()], |pair| pair)
 }
 
 /// The gradient of its input.
 pub(in crate::device) fn depthwise_grad(dy: &Tensor, weight: &Tensor, grid: Grid, window: Window) -> Result<Tensor> {
-    let (channels, offsets, rows) = (dy.dim(1)?, offsets(window), grid.rows());
+    let rows = [window.output(grid).rows(), grid.rows()];
+    by_channel("depthwise_grad", [dy, weight], (grid, window), rows, |[from, to]| [to, from])
+}
+
+/// Products of each channel with its weight, from and to as many rows; `turn` brings an input and an output pixel into
+/// the order of where a value comes from and where it goes.
+fn by_channel(
+    name: &'static str,
+    [x, weight]: [&Tensor; 2],
+    (grid, window): (Grid, Window),
+    [from, to]: [usize; 2],
+    turn: impl Fn([usize; 2]) -> [usize; 2],
+) -> Result<Tensor> {
+    let (channels, offsets) = (x.dim(1)?, offsets(window));
+    check(name, [(x, from * channels), (weight, channels * offsets)])?;
     let host = |values: &[Vec<f32>]| {
-        let mut out = vec![0.0; rows * channels];
+        let mut out = vec![0.0; to * channels];
         under(grid, window, |output, offset, input| {
+            let [from, to] = turn([input, output]);
             for channel in 0..channels {
-                out[input * channels + channel] +=
-                    values[0][output * channels + channel] * values[1][channel * offsets + offset];
+                out[to * channels + channel] +=
+                    values[0][from * channels + channel] * values[1][channel * offsets + offset];
             }
         });
         out
     };
-    launch("depthwise_grad", dy, [rows * channels, channels], (grid, window), &host)?.run(
-        &[dy, weight],
-        (rows, channels),
-        dy.dtype(),
-    )
+    launch(name, x, [to * channels, channels], (grid, window), &host)?.run(&[x, weight], (to, channels), x.dtype())
 }
 
 /// The gradient of its weight, `[channels, offsets]` in f32.
 pub(in crate::device) fn depthwise_sums(x: &Tensor, dy: &Tensor, grid: Grid, window: Window) -> Result<Tensor> {
     let (channels, offsets, rows) = (x.dim(1)?, offsets(window), window.output(grid).rows());
+    check("depthwise_sums", [(x, grid.rows() * channels), (dy, rows * channels)])?;
     let strips = strip_count(rows);
     let host = |values: &[Vec<f32>]| {
         let mut out = vec![0.0; strips * offsets * channels];
@@ -108,6 +107,7 @@ pub(in crate::device) fn depthwise_sums(x: &Tensor, dy: &Tensor, grid: Grid, win
 /// The highest value of each channel under each position of the window.
 pub(in crate::device) fn max_pool(x: &Tensor, grid: Grid, window: Window) -> Result<Tensor> {
     let (channels, rows) = (x.dim(1)?, window.output(grid).rows());
+    check("max_pool", [(x, grid.rows() * channels)])?;
     let host = |values: &[Vec<f32>]| {
         let chosen = highest(&values[0], channels, grid, window);
         chosen
@@ -122,6 +122,7 @@ pub(in crate::device) fn max_pool(x: &Tensor, grid: Grid, window: Window) -> Res
 /// The gradient of its input: the first highest value of each window, by lines, gets it.
 pub(in crate::device) fn max_pool_grad(x: &Tensor, dy: &Tensor, grid: Grid, window: Window) -> Result<Tensor> {
     let (channels, rows) = (x.dim(1)?, grid.rows());
+    check("max_pool_grad", [(x, rows * channels), (dy, window.output(grid).rows() * channels)])?;
     let host = |values: &[Vec<f32>]| {
         let mut out = vec![0.0; rows * channels];
         for (at, chosen) in highest(&values[0], channels, grid, window).into_iter().enumerate() {

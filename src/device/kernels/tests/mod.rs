@@ -144,7 +144,9 @@ fn threads_in_turn_give_what_the_processor_gives() {
 
 #[test]
 fn a_device_gives_what_the_processor_gives() {
-    let Ok(name) = std::env::var("TAPS_TEST_DEVICE") else { return };
+    let Ok(name) = std::env::var("TAPS_TEST_DEVICE") else {
+        return println!("not run: TAPS_TEST_DEVICE names no device");
+    };
     let device = open(Processor::of_name(&name).expect("TAPS_TEST_DEVICE")).expect("TAPS_TEST_DEVICE");
     for (name, run) in cases() {
         let (expected, found) = (run(&Device::Cpu).unwrap(), run(&device).unwrap());
@@ -156,6 +158,31 @@ fn a_device_gives_what_the_processor_gives() {
                 found.dtype(),
             );
         }
+    }
+}
+
+#[test]
+fn tensors_of_other_lengths_are_refused() {
+    let of = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let (x, short) = (of(&[4, 6]), of(&[5]));
+    let (grid, window) =
+        (crate::kernels::Grid { images: 1, height: 2, width: 2 }, crate::kernels::Window::square(3, 1, 1));
+    let spread = of(&[2, 6]);
+    let results = [
+        add_bias(&x, &of(&[6]), &short),
+        bias_gelu_grad(&x, &of(&[6]), &short),
+        layer_norm(&x, &short, &of(&[6]), 1e-5),
+        layer_norm_grad(&x, &of(&[6]), &short, 1e-5),
+        channel_norm(&x, None, [&short, &of(&[6]), &spread], crate::kernels::Activation::None),
+        channel_norm_grad(&x, &short, [&of(&[6]), &spread], None),
+        depthwise(&x, &short, grid, window),
+        max_pool(&of(&[5, 6]), grid, window),
+        merge_floats(&x, &short),
+        softmax_grad(&x, &short, 1.0),
+    ];
+    for (number, result) in results.into_iter().enumerate() {
+        let error = result.err().unwrap_or_else(|| panic!("case {number} is not refused")).to_string();
+        assert!(error.contains("values in place of"), "{error}");
     }
 }
 
