@@ -6,7 +6,7 @@ use super::Error;
 use super::kernels;
 use super::tape::{Back, DeviceGrad, DeviceTape, Traced};
 use crate::kernels::Tensor as HostTensor;
-use crate::runtime::stretch::Stretch;
+use crate::runtime::stretch::back_through;
 use crate::runtime::{self, Input, LayerId, Network};
 
 impl<'a> DeviceTape<'a> {
@@ -84,21 +84,19 @@ impl<'a> DeviceTape<'a> {
         gradient: Tensor,
         sink: &mut dyn FnMut(LayerId, DeviceGrad),
     ) -> Result<(), Error> {
-        let mut cuts = self.cuts.take().unwrap_or_default();
+        let cuts = self.cuts.take().unwrap_or_default();
         let anew = self.anew();
-        let mut gradient = self.walk(output, gradient, sink)?;
-        while let (Some(dy), Some(end)) = (gradient.take(), cuts.pop()) {
-            // Its values are the result of what is computed again.
-            drop(end);
+        let gradient = self.walk(output, gradient, sink)?;
+        let begin = |cut: Option<&Traced>| {
             let mut tape = anew();
-            let start = cuts.last().cloned().map(|cut| tape.start(cut));
-            let mut stretch = Stretch::new(tape, cuts.len(), start);
-            network.logits(&mut stretch, input)?;
-            let (mut tape, output) = stretch.end()?;
+            let start = cut.cloned().map(|cut| tape.start(cut));
+            (tape, start)
+        };
+        let walk = |mut tape: DeviceTape<'_>, output: Traced, dy| {
             tape.eval.take(output.value.clone())?;
-            gradient = tape.walk(&output, dy, sink)?;
-        }
-        Ok(())
+            Ok(tape.walk(&output, dy, sink)?)
+        };
+        back_through(network, input, cuts, gradient, begin, walk)
     }
 
     /// Walks back through what is recorded; returns the gradient of what it started with, where one flows to it.

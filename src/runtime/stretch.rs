@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{BatchNorm, ConvNorm, Error, Images, LayerId, Ops};
+use super::{BatchNorm, ConvNorm, Error, Images, Input, LayerId, Network, Ops};
 use crate::kernels::{Grid, Heads, Interpolation, Segments, Tensor, Window, Workspace};
 
 /// Computes what lies between two cuts of a network; what comes before and after has no values and computes nothing.
-pub(crate) struct Stretch<O: Ops> {
+struct Stretch<O: Ops> {
     ops: O,
     /// Cuts that come before it.
     number: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Stretch<O: Ops> {
 
 impl<O: Ops> Stretch<O> {
     /// The one after `number` cuts, which starts with these values; the first starts with the input.
-    pub(crate) fn new(ops: O, number: usize, start: Option<O::Value>) -> Self {
+    fn new(ops: O, number: usize, start: Option<O::Value>) -> Self {
         Self { ops, number, passed: 0, start, end: None }
     }
 
@@ -26,7 +26,7 @@ impl<O: Ops> Stretch<O> {
     ///
     /// # Errors
     /// If the network did not come to its end, since it is cut where other values than one go on.
-    pub(crate) fn end(self) -> Result<(O, O::Value), Error> {
+    fn end(self) -> Result<(O, O::Value), Error> {
         let message =
             || format!("the network gives nothing at its cut {}, from which it is computed again", self.number);
         let end = self.end.ok_or_else(|| Error::Input { message: message() })?;
@@ -36,6 +36,32 @@ impl<O: Ops> Stretch<O> {
     fn within(&mut self) -> Option<&mut O> {
         (self.passed == self.number).then_some(&mut self.ops)
     }
+}
+
+/// Goes back through what lies before the last of a network's `cuts`, stretch by stretch, from the `gradient` at that cut
+/// where one flows to it. `begin` makes what a stretch is computed with and the values at the cut that it starts with, if
+/// any; `walk` goes back through a stretch and gives the gradient at its start.
+///
+/// # Errors
+/// If the input does not fit the network, or `walk` fails.
+pub(crate) fn back_through<O: Ops, C, G, E: From<Error>>(
+    network: &impl Network,
+    input: &Input,
+    mut cuts: Vec<C>,
+    mut gradient: Option<G>,
+    begin: impl Fn(Option<&C>) -> (O, Option<O::Value>),
+    mut walk: impl FnMut(O, O::Value, G) -> Result<Option<G>, E>,
+) -> Result<(), E> {
+    while let (Some(dy), Some(end)) = (gradient.take(), cuts.pop()) {
+        // Its values are the result of what is computed again.
+        drop(end);
+        let (ops, start) = begin(cuts.last());
+        let mut stretch = Stretch::new(ops, cuts.len(), start);
+        network.logits(&mut stretch, input)?;
+        let (ops, output) = stretch.end()?;
+        gradient = walk(ops, output, dy)?;
+    }
+    Ok(())
 }
 
 impl<O: Ops> Ops for Stretch<O> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::backward::LayerGrad;
 use super::tape::{Node, Recorded, Tape};
 use crate::kernels::Tensor;
-use crate::runtime::stretch::Stretch;
+use crate::runtime::stretch::back_through;
 use crate::runtime::{Error, Input, LayerId, Network, Weights};
 
 /// Values at a cut, and whether a gradient flows to them.
@@ -38,20 +38,16 @@ impl<W: Weights> Tape<'_, W> {
         gradient: Tensor,
         sink: &mut dyn FnMut(LayerId, LayerGrad),
     ) -> Result<(), Error> {
-        let mut cuts = self.cuts.take().unwrap_or_default();
+        let cuts = self.cuts.take().unwrap_or_default();
         let anew = self.anew();
-        let mut gradient = self.walk(output, gradient, sink, &mut |_| {})?;
-        while let (Some(dy), Some(end)) = (gradient.take(), cuts.pop()) {
-            // Its values are the result of what is computed again.
-            drop(end);
+        let gradient = self.walk(output, gradient, sink, &mut |_| {})?;
+        let begin = |cut: Option<&Cut>| {
             let mut tape = anew();
-            let start = cuts.last().map(|cut| start(&mut tape.nodes, cut));
-            let mut stretch = Stretch::new(tape, cuts.len(), start);
-            network.logits(&mut stretch, input)?;
-            let (tape, output) = stretch.end()?;
-            gradient = tape.walk(&output, dy, sink, &mut |_| {})?;
-        }
-        Ok(())
+            let start = cut.map(|cut| start(&mut tape.nodes, cut));
+            (tape, start)
+        };
+        let walk = |tape: Tape<'_, W>, output: Recorded, dy| tape.walk(&output, dy, sink, &mut |_| {});
+        back_through(network, input, cuts, gradient, begin, walk)
     }
 }
 

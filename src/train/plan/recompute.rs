@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::backward::LayerGrad;
 use super::ledger::Buffer;
 use super::sketch::{Node, Sketch, Sketched, keep};
-use crate::runtime::stretch::Stretch;
+use crate::runtime::stretch::back_through;
 use crate::runtime::{Error, Input, LayerId, Network};
 
 /// What is kept at a cut, and whether a gradient flows to it.
@@ -38,19 +38,16 @@ impl Sketch<'_> {
         gradient: Buffer,
         sink: &mut dyn FnMut(LayerId, LayerGrad),
     ) -> Result<(), Error> {
-        let mut cuts = self.cuts.take().unwrap_or_default();
+        let cuts = self.cuts.take().unwrap_or_default();
         let (outline, ledger, workspace) = (self.outline, self.ledger, self.workspace);
-        let mut gradient = self.walk(output, gradient, sink);
-        while let (Some(dy), Some(end)) = (gradient.take(), cuts.pop()) {
-            drop(end);
+        let gradient = self.walk(output, gradient, sink);
+        let begin = |cut: Option<&Cut>| {
             let mut tape = Sketch::tape(outline, ledger, workspace);
-            let start = cuts.last().map(|cut| start(&mut tape.nodes, cut));
-            let mut stretch = Stretch::new(tape, cuts.len(), start);
-            network.logits(&mut stretch, input)?;
-            let (tape, output) = stretch.end()?;
-            gradient = tape.walk(&output, dy, sink);
-        }
-        Ok(())
+            let start = cut.map(|cut| start(&mut tape.nodes, cut));
+            (tape, start)
+        };
+        let walk = |tape: Sketch<'_>, output: Sketched, dy| Ok(tape.walk(&output, dy, sink));
+        back_through(network, input, cuts, gradient, begin, walk)
     }
 }
 
