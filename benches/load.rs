@@ -50,7 +50,7 @@ fn load(criterion: &mut Criterion) {
     let open = || {
         let base = Base::open(folder.path()).unwrap();
         let model = Model::open(&base).unwrap();
-        Runtime::new(base, model)
+        Runtime::new(model)
     };
     let runtime = open();
     let mut file = AdapterFile::new(runtime.base(), "task");

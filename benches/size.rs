@@ -43,6 +43,7 @@ fn with_draft<R>(encoding: Encoding, work: impl FnOnce(&Draft, usize) -> R) -> R
         content: base,
         summary: Summary::default(),
         labels: &labels,
+        settings: &[],
         tensors: &tensors,
     };
     work(&draft, payload)

@@ -61,7 +61,7 @@ impl Setup {
     fn check(&self) {
         for task in self.cycle() {
             let before = self.runtime.pin();
-            assert!(Arc::ptr_eq(&self.runtime.switch(&task), &before));
+            assert!(Arc::ptr_eq(&self.runtime.switch(&task).unwrap(), &before));
             assert!(Arc::ptr_eq(&self.runtime.pin(), &task));
         }
     }
@@ -70,7 +70,7 @@ impl Setup {
 fn open(folder: &TempDir) -> Runtime<Model> {
     let base = Base::open(folder.path()).unwrap();
     let model = Model::open(&base).unwrap();
-    Runtime::new(base, model).with_threads(1)
+    Runtime::new(model).with_threads(1)
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -113,7 +113,7 @@ fn exchange_table(rounds: usize) {
             rounds,
             4000,
             [
-                &mut |calls| each(&cycle, calls, |task| drop(black_box(runtime.switch(task)))),
+                &mut |calls| each(&cycle, calls, |task| drop(black_box(runtime.switch(task).unwrap()))),
                 &mut |calls| each(&pointers, calls, |task| _ = black_box(bare.swap(*task, Ordering::AcqRel))),
                 &mut |calls| each(&cycle, calls, |_| _ = black_box(&raw const *runtime.current())),
                 &mut |calls| each(&pointers, calls, |_| _ = black_box(bare.load(Ordering::Acquire))),
@@ -164,7 +164,7 @@ fn forward_table(setup: &Setup, rounds: usize) {
             for (times, switches) in [(&mut after, true), (&mut warm, false)] {
                 let start = Instant::now();
                 if switches {
-                    drop(runtime.switch(task));
+                    drop(runtime.switch(task).unwrap());
                 }
                 let prediction = runtime.predict(&input).unwrap();
                 times.push(start.elapsed().as_secs_f64() * 1e6);
@@ -185,7 +185,7 @@ fn groups(criterion: &mut Criterion, mini: &Setup) {
     let mut tasks = cycle.iter().cycle();
     let mut next = || tasks.next().unwrap();
     let mut group = criterion.benchmark_group("switch");
-    group.bench_function("switch", |bench| bench.iter(|| runtime.switch(next())));
+    group.bench_function("switch", |bench| bench.iter(|| runtime.switch(next()).unwrap()));
     group.bench_function("atomic exchange", |bench| {
         bench.iter(|| bare.swap(Arc::as_ptr(next()).cast_mut(), Ordering::AcqRel));
     });
@@ -197,7 +197,7 @@ fn groups(criterion: &mut Criterion, mini: &Setup) {
     group.bench_function("switch and forward", |bench| {
         bench.iter(|| {
             number += 1;
-            drop(mini.runtime.switch(&mini.tasks[number % 2]));
+            drop(mini.runtime.switch(&mini.tasks[number % 2]).unwrap());
             mini.runtime.predict(&input).unwrap()
         });
     });

@@ -31,7 +31,7 @@ use taps::device::{self, DeviceBase, DeviceRuntime};
 use taps::format::Encoding;
 use taps::kernels::Segments;
 use taps::models::InputSpec;
-use taps::runtime::{self, Arithmetic, Images, Processor, Tokens};
+use taps::runtime::{self, Arithmetic, ImageSpec, Images, Processor, Tokens};
 use taps::train::{Event, Observer, Select, fine_tune_on};
 use taps::{Base, Config, Examples, Input, Model, Network, Runtime};
 
@@ -87,7 +87,7 @@ fn main() -> Result<()> {
 
 type Row = (String, f64, &'static str);
 
-fn report(folder: &Path, name: &str, device: &candle_core::Device, batch: usize) -> Result<Vec<Row>> {
+fn report(folder: &Path, name: &str, device: &device::Device, batch: usize) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut row = |what: String, value: f64, unit: &'static str| {
         println!("{name:<10} {what:<52} {value:>12.4} {unit}");
@@ -95,7 +95,7 @@ fn report(folder: &Path, name: &str, device: &candle_core::Device, batch: usize)
     };
     for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
         let base = Base::open(folder)?;
-        let host = Runtime::new(base.clone(), Model::open(&base)?);
+        let host = Runtime::new(Model::open(&base)?);
         let started = Instant::now();
         let there = DeviceBase::upload_as(&base, host.network().layout(), device, arithmetic)?;
         let uploading = 1e3 * started.elapsed().as_secs_f64();
@@ -163,7 +163,7 @@ fn tasks(runtime: &DeviceRuntime<Model>, row: &mut dyn FnMut(String, f64, &'stat
     const SWITCHES: usize = 200_000;
     let started = Instant::now();
     for number in 0..SWITCHES {
-        std::hint::black_box(runtime.switch(&tasks[number % tasks.len()]));
+        std::hint::black_box(runtime.switch(&tasks[number % tasks.len()]).unwrap());
     }
     row("switch".into(), started.elapsed().as_secs_f64() * 1e9 / SWITCHES as f64, "ns");
     if there.uploaded() != uploaded {
@@ -276,12 +276,12 @@ impl Examples for Made {
 
     fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
         Ok(match self.0 {
-            InputSpec::Tokens { .. } => {
+            InputSpec::Tokens(_) => {
                 let ids = |&index: &usize| (0..128).map(move |at| (index as u32 * 31 + at * 7) % 100);
                 let ids = indices.iter().flat_map(ids).collect();
                 Input::Tokens(Tokens { ids, segments: Segments::uniform(indices.len(), 128) })
             }
-            InputSpec::Images { channels, height, width, .. } => {
+            InputSpec::Images(ImageSpec { channels, height, width, .. }) => {
                 let each = channels * height * width;
                 let pixels = indices.iter().flat_map(|&index| Numbers(index as u64).take(each, 1.0)).collect();
                 Input::Images(Images { pixels, batch: indices.len(), channels, height, width })

@@ -13,11 +13,11 @@
 use std::error::Error;
 
 use taps::base::Base;
-use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use taps::data::{ImageSet, read_idx_images, read_idx_labels};
 use taps::format::{Adapter, Encoding};
 use taps::kernels::Workspace;
 use taps::models::Model;
-use taps::runtime::{Examples, Task, evaluate};
+use taps::runtime::{Examples, ImageSpec, Task, evaluate};
 use taps::train::{
     Budget, Config, Form, Joint, JointConfig, JointTask, Method, Norms, Patch, Quiet, fine_tune, train_joint,
 };
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut accuracies = [0.0; TASKS.len()];
             for (number, task) in joint.tasks.iter().enumerate() {
                 let adapter = joint.adapter(task, Encoding::F32)?;
-                accuracies[number] = accuracy(joint.base(), &model, &adapter, &held_out[number])?;
+                accuracies[number] = accuracy(&model, &adapter, &held_out[number])?;
             }
             Ok((joint, model, accuracies))
         };
@@ -119,14 +119,14 @@ fn alone(
     for (number, task) in TASKS.into_iter().enumerate() {
         let tuned = fine_tune(base, model, &train[number], config, &mut Quiet)?;
         let adapter = tuned.adapter(base, model, task, Encoding::F32)?;
-        accuracies[number] = accuracy(base, model, &adapter, &held_out[number])?;
+        accuracies[number] = accuracy(model, &adapter, &held_out[number])?;
     }
     Ok(accuracies)
 }
 
-fn accuracy(base: &Base, model: &Model, adapter: &[u8], held_out: &ImageSet) -> Result<f64, Box<dyn Error>> {
+fn accuracy(model: &Model, adapter: &[u8], held_out: &ImageSet) -> Result<f64, Box<dyn Error>> {
     let adapter = Adapter::parse(adapter).map_err(|error| error.to_string())?;
-    let task = Task::build(base, model, &adapter, "memory")?;
+    let task = Task::build(model, &adapter, "memory")?;
     let indices: Vec<usize> = (0..held_out.len()).collect();
     Ok(evaluate(model, &task, held_out, &indices, 64, &Workspace::new(1))?.accuracy())
 }
@@ -149,7 +149,7 @@ fn print(base: &str, caps: &[Option<usize>], runs: &[Vec<Accuracies>]) {
 fn digits(task: &str, range: std::ops::Range<usize>) -> Result<ImageSet, Box<dyn Error>> {
     let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte")?;
     let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte")?;
-    let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
+    let spec = ImageSpec::new(1, [8, 8], vec![0.3], vec![0.4]);
     let mut pixels = Vec::new();
     for image in images.pixels.chunks_exact(64).skip(range.start).take(range.len()) {
         match task {

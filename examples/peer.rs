@@ -113,7 +113,7 @@ impl Opened {
             None => Base::open(path)?,
         };
         let model = Model::open(&base)?;
-        let runtime = Runtime::new(base, model).with_threads(threads);
+        let runtime = Runtime::new(model).with_threads(threads);
         Ok(Self { runtime, workspace: Workspace::new(threads) })
     }
 

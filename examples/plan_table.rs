@@ -19,7 +19,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use taps::kernels::Segments;
 use taps::models::{InputSpec, Options};
-use taps::runtime::{self, Images, Input, Tokens};
+use taps::runtime::{self, ImageSpec, Images, Input, Tokens};
 use taps::train::{Budget, Method, Norms, Quiet, Select};
 use taps::{Base, Config, Examples, Model, fine_tune};
 
@@ -57,21 +57,21 @@ impl Examples for Synthetic {
     }
 
     fn rows(&self, index: usize) -> usize {
-        match self.spec {
-            InputSpec::Tokens { max } => self.length(index, max),
-            InputSpec::Images { .. } => 1,
+        match &self.spec {
+            InputSpec::Tokens(texts) => self.length(index, texts.longest),
+            InputSpec::Images(_) => 1,
         }
     }
 
     fn batch(&self, indices: &[usize]) -> Result<Input, runtime::Error> {
         let mut random = ChaCha8Rng::seed_from_u64(indices.first().map_or(0, |&first| first as u64));
         Ok(match self.spec {
-            InputSpec::Tokens { .. } => {
+            InputSpec::Tokens(_) => {
                 let segments = Segments::from_lengths(indices.iter().map(|&index| self.rows(index)));
                 let ids = (0..segments.rows()).map(|_| random.random_range(0..1000)).collect();
                 Input::Tokens(Tokens { ids, segments })
             }
-            InputSpec::Images { channels, height, width, .. } => {
+            InputSpec::Images(ImageSpec { channels, height, width, .. }) => {
                 let batch = indices.len();
                 let count = batch * channels * height * width;
                 let pixels = (0..count).map(|_| random.random_range(-1.0..1.0)).collect();

@@ -300,6 +300,10 @@ impl<W: Weights> Ops for Watched<'_, '_, W> {
         self.timed("gelu", 0, out)
     }
 
+    fn tanh(&mut self, x: Recorded) -> Recorded {
+        self.tape.tanh(x)
+    }
+
     fn add(&mut self, x: Recorded, y: &Recorded) -> Recorded {
         let out = self.tape.add(x, y);
         self.timed("add", 0, out)
@@ -334,7 +338,11 @@ impl<W: Weights> Ops for Watched<'_, '_, W> {
         self.timed("mean_rows", 0, out)
     }
 
-    fn first_rows(&mut self, x: Recorded, segments: &Segments) -> Recorded {
-        self.tape.first_rows(x, segments)
+    fn max_rows(&mut self, x: Recorded, segments: &Segments) -> Recorded {
+        self.tape.max_rows(x, segments)
+    }
+
+    fn rows_at(&mut self, x: &Recorded, segments: &Segments, at: usize) -> Recorded {
+        self.tape.rows_at(x, segments, at)
     }
 }

@@ -15,10 +15,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use taps::base::Base;
-use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use taps::data::{ImageSet, read_idx_images, read_idx_labels};
+use taps::files::write_atomically;
 use taps::format::Encoding;
 use taps::models::Model;
-use taps::runtime::{Runtime, write_atomically};
+use taps::runtime::{ImageSpec, Runtime};
 use taps::train::{Config, Event, Method, Observer, bake, fine_tune};
 
 const SIZE: usize = 8;
@@ -69,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let tuned = fine_tune(&base, &model, &digits()?, &settings, &mut Lines)?;
     let adapter = tuned.adapter(&base, &model, "digits", Encoding::F32)?;
-    let runtime = Runtime::new(base, model);
+    let runtime = Runtime::new(model);
     let task = runtime.load_bytes(&adapter, "digits")?;
 
     bake(runtime.base(), runtime.network(), &*task, task.labels(), folder)?;
@@ -116,7 +117,7 @@ fn random_weights() -> Tensors {
 fn digits() -> Result<ImageSet, Box<dyn Error>> {
     let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte")?;
     let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte")?;
-    let spec = ImageSpec { channels: 1, height: SIZE, width: SIZE, mean: vec![0.3], std: vec![0.4] };
+    let spec = ImageSpec::new(1, [SIZE, SIZE], vec![0.3], vec![0.4]);
     let (mut pixels, mut classes) = (Vec::new(), Vec::new());
     for shift in [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)] {
         for (image, &digit) in images.pixels.chunks_exact(SIZE * SIZE).zip(&labels[..TRAINING_IMAGES]) {

@@ -24,7 +24,6 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 struct Clock<'a> {
     began: Instant,
     stood: Duration,
-    base: &'a Base,
     model: &'a Model,
     test: &'a dyn Examples,
     threads: usize,
@@ -33,7 +32,7 @@ struct Clock<'a> {
 
 impl Clock<'_> {
     fn measure(&self, adapter: &[u8]) -> Result<f64> {
-        let task = Task::build(self.base, self.model, &Adapter::parse(adapter)?, "so far")?;
+        let task = Task::build(self.model, &Adapter::parse(adapter)?, "so far")?;
         let order: Vec<usize> = (0..self.test.len()).collect();
         Ok(evaluate(self.model, &task, self.test, &order, 64, &Workspace::new(self.threads))?.accuracy())
     }
@@ -82,7 +81,7 @@ fn main() -> Result<()> {
         ..Config::default()
     };
     let (threads, failed) = (config.threads, RefCell::new(None));
-    let mut clock = Clock { began, stood, base: &base, model: &model, test: &test, threads, failed };
+    let mut clock = Clock { began, stood, model: &model, test: &test, threads, failed };
     fine_tune(&base, &model, &train, &config, &mut clock)?;
     clock.failed.into_inner().map_or(Ok(()), Err)
 }

@@ -19,9 +19,10 @@
 //! | module | what it is for | depends on |
 //! |---|---|---|
 //! | [`mod@format`] | adapter files: `no_std`, never allocates | |
-//! | [`base`] | the mapped base and its tensor index | `format` |
+//! | [`files`] | reading with limits, replacing whole, locks | |
+//! | [`base`] | the mapped base and its tensor index | `format`, `files` |
 //! | [`kernels`] | arithmetic on the CPU, forward and backward | |
-//! | [`runtime`] | tasks, the switch, the forward pass | `format`, `base`, `kernels` |
+//! | [`runtime`] | tasks, the switch, the forward pass | `base`, `kernels` and above |
 //! | `device` | tasks on a GPU (feature `candle`) | `runtime` and above |
 //! | [`train`] | TAPS fine-tuning | `runtime` and above |
 //! | [`models`] | networks: BERT, ViT, ResNet, DenseNet, MobileNetV2 | `runtime` and above |
@@ -36,15 +37,20 @@
 //! fn classify(input: &Input) -> Result<String, Box<dyn std::error::Error>> {
 //!     let base = Base::open("minilm")?;
 //!     let model = Model::open(&base)?;
-//!     let runtime = Runtime::new(base, model);
+//!     let runtime = Runtime::new(model);
 //!     let banking = runtime.load("banking.taps")?;
-//!     runtime.switch(&banking);
+//!     runtime.switch(&banking)?;
 //!     Ok(runtime.predict(input)?.label(0).to_owned())
 //! }
 //! ```
 #![cfg_attr(not(any(feature = "runtime", test)), no_std)]
+// Standard output may be closed, and names of others may move the cursor: `cli::console` alone prints.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod format;
+
+#[cfg(feature = "runtime")]
+pub mod files;
 
 #[cfg(feature = "runtime")]
 pub mod base;

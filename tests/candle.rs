@@ -9,7 +9,7 @@ use taps::{Base, Model, Network, Runtime};
 fn candle_sees_what_the_task_sees() {
     let base = Base::open("adapters/digits/base").unwrap();
     let model = Model::open(&base).unwrap();
-    let runtime = Runtime::new(base, model);
+    let runtime = Runtime::new(model);
     let task = runtime.load("adapters/digits/strokes.taps").unwrap();
     let tensors = task.candle_tensors(&Device::Cpu).unwrap();
     let mut own = 0;

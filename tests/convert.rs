@@ -5,14 +5,15 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::OnceLock;
 
 use common::digits::{digits, open};
 use common::{Golden, folder};
-use taps::convert::{Combine, Diff, Differed, Error, combine, diff, import_lora, merge, scale};
+use taps::convert::{Combine, Diff, Differed, Error, Lora, combine, diff, import_lora, merge, scale};
 use taps::format::{Adapter, Encoding, Role};
 use taps::kernels::{Segments, Workspace};
-use taps::runtime::{Layout, Network, Part, Runtime, Task, Tokens, Weights};
+use taps::runtime::{Layout, Network, Part, Runtime, Settings, Task, Tokens, Weights};
 use taps::train::{Budget, Method, Quiet};
 use taps::{Base, Config, Examples, Input, Model, fine_tune};
 
@@ -33,8 +34,8 @@ fn capped() -> &'static [u8] {
 }
 
 fn task(file: &[u8]) -> Task {
-    let (base, model) = open();
-    Task::build(&base, &model, &Adapter::parse(file).unwrap(), "memory").unwrap()
+    let (_, model) = open();
+    Task::build(&model, &Adapter::parse(file).unwrap(), "memory").unwrap()
 }
 
 fn weights(weights: &impl Weights, layout: &Layout) -> Vec<Vec<u32>> {
@@ -53,8 +54,14 @@ fn merged(file: &[u8], at: &Path) -> (Base, Model) {
 }
 
 fn settings() -> Diff<'static> {
-    let (max_active_layers, max_bytes) = (None, None);
-    Diff { task: "inverted", max_active_layers, max_bytes, examples: None, count: 128, seed: 0, threads: 1 }
+    static NONE: LazyLock<Settings> = LazyLock::new(Settings::default);
+    let (max_active_layers, max_bytes, settings) = (None, None, &*NONE);
+    Diff { task: "inverted", max_active_layers, max_bytes, settings, examples: None, count: 128, seed: 0, threads: 1 }
+}
+
+/// A LoRA as PEFT wrote it, made into an adapter called `lora`.
+fn import(base: &Base, model: &Model, folder: &Path, labels: &[String]) -> Result<Vec<u8>, Error> {
+    import_lora(base, model, &Lora { folder, task: "lora", labels, settings: &Settings::default() })
 }
 
 fn differed(tuned: &(Base, Model), settings: &Diff<'_>) -> Result<Differed, Error> {
@@ -67,7 +74,7 @@ fn a_merged_checkpoint_is_the_task_and_differs_by_the_adapter() {
     let at = tempfile::tempdir().unwrap();
     let checkpoint = merged(capped(), at.path());
     let (_, model) = open();
-    let of_base = Task::of_base(&checkpoint.0, &checkpoint.1);
+    let of_base = Task::of_base(&checkpoint.1);
     assert_eq!(weights(&of_base, model.layout()), weights(&task(capped()), model.layout()));
     let again = differed(&checkpoint, &settings()).unwrap();
     let (found, first) = (Adapter::parse(&again.bytes).unwrap(), Adapter::parse(capped()).unwrap());
@@ -151,7 +158,7 @@ fn labels() -> Vec<String> {
 #[test]
 fn a_lora_gives_the_logits_of_peft() {
     let (base, model) = bert();
-    let file = import_lora(&base, &model, &folder("lora"), "lora", &labels()).unwrap();
+    let file = import(&base, &model, &folder("lora"), &labels()).unwrap();
     let adapter = Adapter::parse(&file).unwrap();
     let low_rank = adapter.entries().filter(|entry| matches!(entry.encoding, Encoding::LowRank { half: false, .. }));
     assert_eq!(low_rank.count(), 12);
@@ -162,7 +169,7 @@ fn a_lora_gives_the_logits_of_peft() {
         packed.extend(row[..length].iter().map(|&id| id as u32));
     }
     let segments = Segments::from_lengths(lengths.iter().copied());
-    let runtime = Runtime::new(base, model).with_threads(1);
+    let runtime = Runtime::new(model).with_threads(1);
     let task = runtime.load_bytes(&file, "lora").unwrap();
     let found = runtime.predict_as(task, &Input::Tokens(Tokens { ids: packed, segments })).unwrap();
     let wanted = golden.floats("logits");
@@ -171,7 +178,7 @@ fn a_lora_gives_the_logits_of_peft() {
         assert!((found - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{found} {wanted}");
     }
     assert_eq!(adapter.labels().next(), Some("class 0"));
-    let numbered = import_lora(&bert().0, &bert().1, &folder("lora"), "lora", &[]).unwrap();
+    let numbered = import(&bert().0, &bert().1, &folder("lora"), &[]).unwrap();
     assert_eq!(Adapter::parse(&numbered).unwrap().labels().next(), Some("0"));
 }
 
@@ -183,18 +190,24 @@ fn a_lora_that_is_none_is_refused() {
         let text = fs::read_to_string(folder("lora").join("adapter_config.json")).unwrap();
         fs::write(at.path().join("adapter_config.json"), config(&text)).unwrap();
         fs::copy(folder("lora/adapter_model.safetensors"), at.path().join("adapter_model.safetensors")).unwrap();
-        let error = import_lora(base, model, at.path(), "lora", labels).unwrap_err();
+        let error = import(base, model, at.path(), labels).unwrap_err();
         assert!(matches!(error, Error::Lora { .. }) && error.to_string().contains(why), "{error}");
     };
     let as_is = |text: &str| text.to_owned();
-    refused(&|text| text.replace("\"use_dora\": false", "\"use_dora\": true"), &base, &model, &labels(), "DoRA");
+    refused(
+        &|text| text.replace("\"use_dora\": false", "\"use_dora\": true"),
+        &base,
+        &model,
+        &labels(),
+        "use_dora is true",
+    );
     refused(&|text| text.replace("\"LORA\"", "\"IA3\""), &base, &model, &labels(), "IA3");
     refused(&|_| "{".to_owned(), &base, &model, &labels(), "adapter_config.json");
     refused(&as_is, &base, &model, &labels()[..3], "7 classes");
     let (digits, vit) = open();
     refused(&as_is, &digits, &vit, &labels(), "no layer");
     let empty = tempfile::tempdir().unwrap();
-    let error = import_lora(&base, &model, empty.path(), "lora", &labels()).unwrap_err();
+    let error = import(&base, &model, empty.path(), &labels()).unwrap_err();
     assert!(error.to_string().contains("adapter_config.json"), "{error}");
 }
 
@@ -225,7 +238,7 @@ fn deltas_are_scaled_by_the_depth_of_their_block() {
     }
     assert!(matches!(scale(&base, &model, &adapter, f32::NAN, 0.0), Err(Error::Setting { .. })));
     let (bert, network) = bert();
-    let lora = import_lora(&bert, &network, &folder("lora"), "lora", &labels()).unwrap();
+    let lora = import(&bert, &network, &folder("lora"), &labels()).unwrap();
     let halved = scale(&bert, &network, &Adapter::parse(&lora).unwrap(), 0.5, 0.0).unwrap();
     assert_eq!(halved.len(), lora.len());
     for ((_, before), (name, after)) in deltas(&lora).iter().zip(deltas(&halved)) {
@@ -264,7 +277,7 @@ fn adapters_of_one_base_add_up_and_others_do_not() {
     let all: usize = deltas(&ties).iter().map(|(_, values)| values.len()).sum();
     assert!(kept * 5 < all * 2 + 100, "{kept} of {all}");
     let (bert, network) = bert();
-    let lora = import_lora(&bert, &network, &folder("lora"), "lora", &labels()).unwrap();
+    let lora = import(&bert, &network, &folder("lora"), &labels()).unwrap();
     let mixed = [files[0], Adapter::parse(&lora).unwrap()];
     let error = combine(&base, &model, &mixed, "both", Combine::Sum { factor: 1.0 }).unwrap_err();
     assert!(matches!(&error, Error::Combine { task, .. } if task == "lora"), "{error}");

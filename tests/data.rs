@@ -2,8 +2,8 @@
 #![cfg(feature = "data")]
 
 use std::path::{Path, PathBuf};
-use taps::data::{Augment, Columns, Dataset, Error, ImageSpec, Options, Tokenizer, open, read_texts};
-use taps::runtime::{Examples, Input};
+use taps::data::{Augment, Columns, Dataset, Error, Options, Tokenizer, open, read_texts};
+use taps::runtime::{Examples, ImageSpec, Input};
 
 const TOKENIZER: &str = r###"{
     "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
@@ -27,7 +27,7 @@ fn png(folder: &Path, name: &str, colour: [u8; 3]) {
 }
 
 fn spec() -> ImageSpec {
-    ImageSpec { channels: 3, height: 2, width: 2, mean: vec![0.5; 3], std: vec![0.5; 3] }
+    ImageSpec::new(3, [2, 2], vec![0.5; 3], vec![0.5; 3])
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn texts_are_trained_on_evaluated_and_predicted() {
     let expected = format!("{}:3: label `c` is none of the adapter's 2 classes", other.display());
     assert!(error.to_string().starts_with(&expected), "{error}");
 
-    assert_eq!(read_texts(&test, &Columns::default()).unwrap(), ["card"]);
+    assert_eq!(read_texts(&test, &Columns::default()).unwrap().texts, ["card"]);
 }
 
 #[test]

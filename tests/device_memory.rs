@@ -5,13 +5,12 @@ mod common;
 
 use std::sync::Arc;
 
-use candle_core::Device;
 use common::folder;
 use common::heap::{self, Counting};
 use common::networks::input;
-use taps::device::{DeviceBase, DeviceTape, DeviceTask};
+use taps::device::{self, DeviceBase, DeviceTape, DeviceTask};
 use taps::kernels::Workspace;
-use taps::runtime::Task;
+use taps::runtime::{Processor, Task};
 use taps::{Base, Model, Network};
 
 #[global_allocator]
@@ -22,8 +21,8 @@ fn recomputation_keeps_less() {
     let base = Base::open(folder("mobilenet_v2")).unwrap();
     let model = Model::open(&base).unwrap();
     let (layout, workspace) = (model.layout(), Workspace::new(1));
-    let there = Arc::new(DeviceBase::upload(&base, layout, &Device::Cpu).unwrap());
-    let task = DeviceTask::upload(&Task::of_base(&base, &model), layout, &there).unwrap();
+    let there = Arc::new(DeviceBase::upload(&base, layout, &device::open(Processor::Cpu).unwrap()).unwrap());
+    let task = DeviceTask::upload(&Task::of_base(&model), layout, &there).unwrap();
     let input = input(&model, &[1; 32]);
     let wanted = vec![true; layout.len()];
     let kept = |recompute: bool| {

@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use common::digits::open;
 use taps::format::Encoding;
-use taps::runtime::{Images, Weights as _};
+use taps::runtime::{Images, Settings, Weights as _};
 use taps::{Adapter, Input, Runtime};
 
 #[test]
@@ -17,14 +17,22 @@ fn the_firmware_is_expected_to_print_what_the_desktop_says() {
     let images = fs::read(folder.join("images.bin")).unwrap();
     let images: Vec<&[u8]> = images.chunks(64).collect();
     let (plain, inverted) = images.split_at(images.len() / 2);
-    let (base, model) = open();
-    let runtime = Runtime::new(base, model).with_threads(1);
+    let (_, model) = open();
+    let runtime = Runtime::new(model).with_threads(1);
     let tasks = ["digits", "inverted"].map(|name| runtime.load(folder.join(format!("{name}.taps"))).unwrap());
     let encodings = ["digits", "inverted"].map(|name| {
         let file = fs::read(folder.join(format!("{name}.taps"))).unwrap();
         let adapter = Adapter::parse(&file).unwrap();
         adapter.entries().map(|entry| entry.encoding).filter(|encoding| *encoding != Encoding::F32).collect::<Vec<_>>()
     });
+    // One file of a version without settings, and one with them: the firmware reads both.
+    let versions = ["digits", "inverted"].map(|name| fs::read(folder.join(format!("{name}.taps"))).unwrap()[8]);
+    assert_eq!(versions, [1, 3]);
+    let made = Settings::of_adapter(&Adapter::parse(&fs::read(folder.join("inverted.taps")).unwrap()).unwrap());
+    let checked = fs::read_to_string(folder.join("src/main.rs")).unwrap();
+    for setting in made.iter() {
+        assert!(checked.contains(&format!("(\"{}\", Some(\"{}\"))", setting.name, setting.value)), "{setting:?}");
+    }
     assert_eq!(encodings[0], [Encoding::Int8; 2]);
     assert_eq!(encodings[1], [Encoding::OneBit; 6]);
     let mut lines = String::new();

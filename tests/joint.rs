@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use taps::base::Base;
-use taps::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use taps::data::{ImageSet, read_idx_images, read_idx_labels};
 use taps::format::{Adapter, Encoding, Role};
 use taps::kernels::Workspace;
-use taps::runtime::{Examples, LayerKind, Network, Part, Runtime, Task, WeightRef, Weights, evaluate};
+use taps::runtime::{Examples, ImageSpec, LayerKind, Network, Part, Runtime, Task, WeightRef, Weights, evaluate};
 use taps::train::{
     Budget, Config, Data, Error, Event, Form, Joint, JointConfig, JointTask, Method, Norms, Observer, Optimizer, Quiet,
     Select, fine_tune, split, train_joint,
@@ -26,7 +26,7 @@ fn open() -> (Base, Model) {
 fn digits(first: usize, count: usize, inverted: bool) -> ImageSet {
     let images = read_idx_images("adapters/digits/data/digits-images-idx3-ubyte").unwrap();
     let labels = read_idx_labels("adapters/digits/data/digits-labels-idx1-ubyte").unwrap();
-    let spec = ImageSpec { channels: 1, height: 8, width: 8, mean: vec![0.3], std: vec![0.4] };
+    let spec = ImageSpec::new(1, [8, 8], vec![0.3], vec![0.4]);
     let mut pixels = Vec::new();
     for image in images.pixels.chunks_exact(64).skip(first).take(count) {
         match inverted {
@@ -79,7 +79,7 @@ fn one(config: &JointConfig) -> Joint {
 
 fn task(joint: &Joint, number: usize, model: &Model) -> Task {
     let bytes = joint.adapter(&joint.tasks[number], Encoding::F32).unwrap();
-    Task::build(joint.base(), model, &Adapter::parse(&bytes).unwrap(), "memory").unwrap()
+    Task::build(model, &Adapter::parse(&bytes).unwrap(), "memory").unwrap()
 }
 
 fn floats(weight: WeightRef<'_>) -> Vec<f32> {
@@ -93,7 +93,7 @@ fn plain(config: &JointConfig) -> (Base, Model, Task) {
     let full = Config { method: Method::Full, norms: Norms::Affine, epochs, rate: config.rate, ..config.tune.clone() };
     let tuned = fine_tune(&base, &model, &digits(0, COUNT, false), &full, &mut Quiet).unwrap();
     let bytes = tuned.adapter(&base, &model, "rotated", Encoding::F32).unwrap();
-    let task = Task::build(&base, &model, &Adapter::parse(&bytes).unwrap(), "memory").unwrap();
+    let task = Task::build(&model, &Adapter::parse(&bytes).unwrap(), "memory").unwrap();
     (base, model, task)
 }
 
@@ -188,7 +188,7 @@ fn every_form_makes_a_base_and_adapters_that_serve_its_tasks() {
         let base = Base::open(out.join("base")).unwrap();
         assert!(base.find("classifier.weight").is_none() && base.config().unwrap().get("id2label").is_none());
         let model = Model::open(&base).unwrap();
-        let runtime = Runtime::new(base, model).with_threads(1);
+        let runtime = Runtime::new(model).with_threads(1);
         for (number, inverted) in [false, true].into_iter().enumerate() {
             let name = &joint.tasks[number].name;
             let loaded = runtime.load(out.join(format!("{name}.taps"))).unwrap();
@@ -206,9 +206,9 @@ fn every_form_makes_a_base_and_adapters_that_serve_its_tasks() {
                 _ => assert!(active > 0),
             }
         }
-        let (old, network) = open();
+        let (_, network) = open();
         let adapter = std::fs::read(out.join("rotated.taps")).unwrap();
-        assert!(Task::build(&old, &network, &Adapter::parse(&adapter).unwrap(), "memory").is_err(), "not for the old");
+        assert!(Task::build(&network, &Adapter::parse(&adapter).unwrap(), "memory").is_err(), "not for the old");
     }
 }
 
@@ -231,7 +231,7 @@ fn the_score_in_training_is_that_of_the_loaded_adapter() {
 
 /// Small photographs of two kinds, one brighter than the other, some of them darker as a whole.
 fn photographs(dark: bool) -> ImageSet {
-    let spec = ImageSpec { channels: 3, height: 32, width: 32, mean: vec![0.5; 3], std: vec![0.25; 3] };
+    let spec = ImageSpec::new(3, [32, 32], vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
     let (count, each) = (24, 3 * 32 * 32);
     let level = |at: usize| 60 + 70 * (at / each % 2) + at.wrapping_mul(2654435761) % 97;
     let pixels = (0..count * each).map(|at| (level(at) / if dark { 3 } else { 1 }) as u8).collect();
@@ -433,7 +433,7 @@ fn the_command_writes_a_base_and_its_adapters() {
     }
     let base = Base::open(out.join("base")).unwrap();
     let model = Model::open(&base).unwrap();
-    let runtime = Runtime::new(base, model);
+    let runtime = Runtime::new(model);
     assert!(runtime.load(out.join("plain.taps")).is_ok() && runtime.load(out.join("dark.taps")).is_ok());
     let (code, message) = failure(&[]);
     assert!(code == 2 && message.contains("already"), "{message}");

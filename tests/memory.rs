@@ -45,7 +45,7 @@ fn minilm() -> Option<PathBuf> {
 fn open(folder: &Path) -> Runtime<Model> {
     let base = Base::open(folder).unwrap();
     let model = Model::open(&base).unwrap();
-    Runtime::new(base, model).with_threads(1)
+    Runtime::new(model).with_threads(1)
 }
 
 fn input() -> Input {
@@ -124,12 +124,12 @@ fn costs_only_what_tasks_own(folder: &Path) {
     assert!(grown >= owned && grown < owned + TASKS * 16 * 1024, "{owned} bytes owned and {grown} taken");
 
     for task in &tasks {
-        runtime.switch(task);
+        runtime.switch(task).unwrap();
         let prediction = runtime.predict(&input()).unwrap();
         assert!(Arc::ptr_eq(prediction.task(), task));
     }
     assert_clean(&file, "after a forward pass of every task");
-    runtime.switch(runtime.base_task());
+    runtime.switch(runtime.base_task()).unwrap();
     let before = live();
     tasks.clear();
     let freed = before - live();
@@ -233,7 +233,7 @@ fn small() -> (Runtime<Model>, Vec<Arc<Task>>, tempfile::TempDir) {
 
 fn switch_often(runtime: &Runtime<Model>, tasks: &[Arc<Task>], times: usize) {
     for number in 0..times {
-        black_box(runtime.switch(&tasks[number % tasks.len()]));
+        black_box(runtime.switch(&tasks[number % tasks.len()]).unwrap());
         black_box(runtime.current().name());
         black_box(runtime.pin());
     }

@@ -259,7 +259,7 @@ fn a_folder_without_anything_says_what_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let (code, message) = failure(&["report", path]);
-    assert_eq!(code, 2);
+    assert_eq!(code, 1);
     assert!(message.contains("*.taps") && message.contains("*.run.json"), "{message}");
     std::fs::write(folder.path().join("damaged.taps"), "x").unwrap();
     let (code, message) = failure(&["report", path]);

@@ -48,8 +48,8 @@ fn stored(settings: &Recode) -> Result<Recoded, Error> {
 }
 
 fn accuracy(file: &[u8]) -> f64 {
-    let (base, model) = open();
-    let task = Task::build(&base, &model, &Adapter::parse(file).unwrap(), "memory").unwrap();
+    let (_, model) = open();
+    let task = Task::build(&model, &Adapter::parse(file).unwrap(), "memory").unwrap();
     let order: Vec<usize> = (0..COUNT).collect();
     evaluate(&model, &task, &digits(COUNT), &order, 64, &Workspace::new(1)).unwrap().accuracy()
 }

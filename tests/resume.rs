@@ -262,13 +262,16 @@ fn a_step_without_a_number_is_dropped_and_a_run_of_them_is_an_error() {
     let tuned = tune(|index| index == 17, &mut watch).unwrap();
     assert_eq!((tuned.dropped, watch.dropped), (2, 2), "once an epoch");
     let adapter = bytes(&tuned);
-    let runtime = Runtime::new(base.clone(), open().1).with_threads(1);
+    let runtime = Runtime::new(open().1).with_threads(1);
     let task = runtime.load_bytes(&adapter, "memory").unwrap();
     let input = Input::Images(Images { pixels: vec![0.5; 64], batch: 1, channels: 1, height: 8, width: 8 });
     assert!(runtime.predict_as(task, &input).unwrap().logits().iter().all(|score| score.is_finite()));
+    let error = tune(|_| true, &mut Watch::default()).err().unwrap();
+    assert!(matches!(error, Error::NotFinite { .. }), "the first step shows it: {error}");
     let mut watch = Watch::default();
-    let error = tune(|_| true, &mut watch).err().unwrap();
-    assert!(matches!(error, Error::Diverged { step: 12, .. }), "{error}");
+    let config = Config { batch: 8, validation: 0.0, rate: 1e30, warmup: 0.0, ..small() };
+    let error = fine_tune(&base, &model, &digits(COUNT), &config, &mut watch).err().unwrap();
+    assert!(matches!(error, Error::Diverged { step: 13, .. }), "{error}");
     assert_eq!(watch.dropped, 12);
 }
 
@@ -276,7 +279,7 @@ fn a_step_without_a_number_is_dropped_and_a_run_of_them_is_an_error() {
 fn each_improvement_can_be_switched_to_while_training_goes_on() {
     let (base, model) = open();
     let config = Config { validation: 0.0, epochs: 3, ..small() };
-    let runtime = Runtime::new(base.clone(), open().1).with_threads(1);
+    let runtime = Runtime::new(open().1).with_threads(1);
     let (send, receive) = std::sync::mpsc::channel::<Vec<u8>>();
     struct Sender(std::sync::mpsc::Sender<Vec<u8>>);
     impl Observer for Sender {
@@ -292,7 +295,7 @@ fn each_improvement_can_be_switched_to_while_training_goes_on() {
         let mut digests = Vec::new();
         for adapter in receive {
             let task = runtime.load_bytes(&adapter, "memory").unwrap();
-            runtime.switch(&task);
+            runtime.switch(&task).unwrap();
             let prediction = runtime.predict(&input).unwrap();
             assert_eq!(prediction.task().digest(), task.digest());
             digests.push(task.digest().unwrap());

@@ -28,7 +28,7 @@ const QUERY: &str = "encoder.layer.0.attention.self.query.weight";
 fn open(folder: &TempDir) -> Runtime<Model> {
     let base = Base::open(folder.path()).unwrap();
     let model = Model::open(&base).unwrap();
-    Runtime::new(base, model).with_threads(1)
+    Runtime::new(model).with_threads(1)
 }
 
 fn tokens(ids: &[u32], lengths: &[usize]) -> Input {
@@ -92,7 +92,7 @@ fn a_task_is_a_base_with_its_weights_written_into_it() {
     let runtime = open(&folder);
     let adapter = sentiment(runtime.base());
     let task = runtime.load_bytes(&adapter.bytes(), "memory").unwrap();
-    runtime.switch(&task);
+    runtime.switch(&task).unwrap();
     let predicted = runtime.predict(&input()).unwrap();
     assert_eq!((predicted.logits().rows(), predicted.logits().cols()), (2, 3));
 
@@ -158,7 +158,7 @@ fn shards_in_memory_and_unaligned_files_compute_the_same() {
     let shards = weights.shards(3);
     let in_memory = Base::open_in_memory(single.path()).unwrap();
     let model = Model::open(&in_memory).unwrap();
-    let in_memory = Runtime::new(in_memory, model).with_threads(1);
+    let in_memory = Runtime::new(model).with_threads(1);
     let runtimes = [open(&single), open(&shards), open(&unaligned), in_memory];
     let first = runtimes[2].base().tensors().next().unwrap();
     assert!(first.as_f32().is_none(), "the file is as unaligned as it should be");
@@ -173,7 +173,7 @@ fn shards_in_memory_and_unaligned_files_compute_the_same() {
 #[test]
 fn a_task_owns_what_its_adapter_brought() {
     let runtime = open(&Weights::bert(TINY, 1).folder(Dtype::F32));
-    let base = Task::of_base(runtime.base(), runtime.network());
+    let base = Task::of_base(runtime.network());
     assert_eq!((base.name(), base.labels().len(), base.digest()), ("base", 0, None));
     assert_eq!((base.own_layers().count(), base.own_bytes()), (0, 0));
 
@@ -206,13 +206,13 @@ fn a_switch_changes_the_task_and_gives_the_one_before() {
     assert_eq!(runtime.current().name(), "base");
 
     let pinned = runtime.pin();
-    assert!(Arc::ptr_eq(&runtime.switch(&task), runtime.base_task()));
+    assert!(Arc::ptr_eq(&runtime.switch(&task).unwrap(), runtime.base_task()));
     assert!(Arc::ptr_eq(&runtime.pin(), &task));
     assert_eq!((runtime.current().name(), pinned.name()), ("sentiment", "base"));
     let prediction = runtime.predict(&input()).unwrap();
     assert!(Arc::ptr_eq(prediction.task(), &task));
 
-    assert!(Arc::ptr_eq(&runtime.switch(runtime.base_task()), &task));
+    assert!(Arc::ptr_eq(&runtime.switch(runtime.base_task()).unwrap(), &task));
     let again = runtime.predict_as(task.clone(), &input()).unwrap();
     assert_eq!(bits(&again), bits(&prediction), "by name, though the base is current");
     let error = runtime.predict(&input()).unwrap_err();

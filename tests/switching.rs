@@ -29,7 +29,7 @@ const NAMES: [&str; 4] = ["base", "one", "two", "three"];
 fn open(folder: &tempfile::TempDir) -> Runtime<Model> {
     let base = Base::open(folder.path()).unwrap();
     let model = Model::open(&base).unwrap();
-    Runtime::new(base, model).with_threads(1)
+    Runtime::new(model).with_threads(1)
 }
 
 /// The adapter of a task: different layers for each, and heads of different sizes.
@@ -112,7 +112,7 @@ fn load_and_drop(
         let number = 1 + loaded.len() % 3;
         let task = runtime.load_bytes(&adapter(runtime.base(), NAMES[number]), "memory").unwrap();
         loaded.push(Arc::downgrade(&task));
-        runtime.switch(&task);
+        runtime.switch(&task).unwrap();
         let prediction = runtime.predict_as(task, &inputs[0]).unwrap();
         assert_eq!(bits(&prediction), expected[number][0]);
         seen.loaded.fetch_add(1, Relaxed);
@@ -137,7 +137,7 @@ fn stress(folder: &tempfile::TempDir) -> (usize, usize) {
             if number >= SWITCHES && seen.enough() {
                 break;
             }
-            drop(runtime.switch(&tasks[number % tasks.len()]));
+            drop(runtime.switch(&tasks[number % tasks.len()]).unwrap());
             if number % 127 == 0 {
                 yield_now();
             }
@@ -151,7 +151,7 @@ fn stress(folder: &tempfile::TempDir) -> (usize, usize) {
     assert!(counts.iter().all(|&count| count > PREDICTING), "every task predicted: {counts:?}");
     assert!(across > PREDICTING, "switches fell into predictions");
 
-    runtime.switch(runtime.base_task());
+    runtime.switch(runtime.base_task()).unwrap();
     assert!(loaded.iter().all(|task| task.strong_count() == 0), "a dropped task is held by nobody");
     assert_eq!(tasks[1..].iter().map(Arc::strong_count).sum::<usize>(), NAMES.len() - 1, "held by this test alone");
     (loaded.len(), tasks[1].own_bytes())
@@ -161,8 +161,8 @@ fn stress(folder: &tempfile::TempDir) -> (usize, usize) {
 fn every_prediction_is_of_one_task_and_memory_returns() {
     let weights = Weights::bert(SMALL, 1);
     let mut with_head = weights.clone();
-    with_head.put("classifier.weight", &[1, SMALL.hidden], &[0.5; SMALL.hidden]);
-    with_head.put("classifier.bias", &[1], &[0.25]);
+    with_head.put("classifier.weight", &[2, SMALL.hidden], &[0.5; 2 * SMALL.hidden]);
+    with_head.put("classifier.bias", &[2], &[0.25, 0.5]);
     let folder = with_head.folder(Dtype::F32);
     drop((weights, with_head));
     drop(open(&folder));

@@ -116,7 +116,7 @@ fn an_adapter_scores_in_the_runtime_what_it_scored_in_training() {
     let tuned =
         fine_tune(&base, &model, &examples, &Config { validation: 0.5, epochs: 8, ..small() }, &mut Quiet).unwrap();
     let bytes = tuned.adapter(&base, &model, "digits", Encoding::F32).unwrap();
-    let runtime = Runtime::new(base, model).with_threads(1);
+    let runtime = Runtime::new(model).with_threads(1);
     let task = runtime.load_bytes(&bytes, "memory").unwrap();
     let mut random = rand::SeedableRng::seed_from_u64(0);
     let (_, held) = taps::train::split(&examples, 0.5, &mut random);
@@ -206,7 +206,7 @@ fn what_is_replayed_is_not_forgotten() {
         let tuned = fine_tune(&base, &model, examples, &config, &mut Quiet).unwrap();
         let (base, model) = open();
         let bytes = tuned.adapter(&base, &model, "both", Encoding::F32).unwrap();
-        let runtime = Runtime::new(base, model);
+        let runtime = Runtime::new(model);
         let task = runtime.load_bytes(&bytes, "both").unwrap();
         let score = |examples: ImageSet| {
             let indices: Vec<usize> = (0..examples.len()).collect();

@@ -77,7 +77,7 @@ fn run(set: &Set, name: &str, config: &Config, rate: f32, seed: u64, threads: us
         let tuned = fine_tune(base, model, data, &config, &mut Quiet)?;
         let seconds = began.elapsed().as_secs_f64();
         let adapter = tuned.adapter(base, model, "t", Encoding::F32)?;
-        let task = Task::build(base, model, &Adapter::parse(&adapter)?, name)?;
+        let task = Task::build(model, &Adapter::parse(&adapter)?, name)?;
         let order: Vec<usize> = (0..test.len()).collect();
         let score = evaluate(model, &task, &**test, &order, 64, &Workspace::new(threads))?;
         sum.right += score.correct;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use taps::data::{self, Augment, ImageSet, ImageSpec, Options, Tokenizer, read_idx_images, read_idx_labels};
+use taps::data::{self, Augment, ImageSet, Options, Tokenizer, read_idx_images, read_idx_labels};
 use taps::models::{InputSpec, Options as ModelOptions};
-use taps::runtime::{self, Examples, Input};
+use taps::runtime::{self, Examples, ImageSpec, Input};
 use taps::train::{Config, Method};
 use taps::{Base, Model};
 
@@ -119,10 +119,8 @@ fn clothing() -> Result<Case> {
 
 fn spec(model: &Model) -> Result<ImageSpec> {
     match model.input() {
-        InputSpec::Images { channels, height, width, mean, std } => {
-            Ok(ImageSpec { channels, height, width, mean, std })
-        }
-        InputSpec::Tokens { .. } => Err("the base reads no images".into()),
+        InputSpec::Images(spec) => Ok(spec),
+        InputSpec::Tokens(_) => Err("the base reads no images".into()),
     }
 }
 

@@ -97,12 +97,12 @@ impl Outcome {
         let seconds = start.elapsed().as_secs_f64();
         let small = tuned.adapter(base.base(), base.network(), "personal", Encoding::Int8)?;
 
-        base.switch(&base.load_bytes(&adapter, "the adapter")?);
+        base.switch(&base.load_bytes(&adapter, "the adapter")?)?;
         let own_after = right(test, &logits(base, test)?);
         let others_by_task = right(others, &logits(base, others)?);
-        base.switch(&base.load_bytes(&small, "the adapter in int8")?);
+        base.switch(&base.load_bytes(&small, "the adapter in int8")?)?;
         let own_small = right(test, &logits(base, test)?);
-        base.switch(base.base_task());
+        base.switch(base.base_task())?;
         let afterwards = logits(base, others)?;
         assert!(afterwards == untouched, "a task changed the base");
 

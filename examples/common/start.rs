@@ -8,9 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, json};
 use taps::base::Base;
+use taps::files::write_atomically;
 use taps::format::Encoding;
 use taps::models::Model;
-use taps::runtime::{Runtime, write_atomically};
+use taps::runtime::Runtime;
 use taps::train::{Config, Method, Norms, Quiet, bake, fine_tune};
 
 use super::{Result, Signals, Subset};
@@ -53,13 +54,13 @@ impl Start {
         };
         let tuned = fine_tune(&base, &model, examples, &config, &mut Quiet)?;
         let adapter = tuned.adapter(&base, &model, "base", Encoding::F32)?;
-        let runtime = Runtime::new(base, model);
+        let runtime = Runtime::new(model);
         let task = runtime.load_bytes(&adapter, "base")?;
         bake(runtime.base(), runtime.network(), &*task, task.labels(), folder.path())?;
         // Read and not mapped: the folder goes when this returns.
         let base = Base::open_in_memory(folder.path())?;
         let model = Model::open(&base)?;
-        Ok(Runtime::new(base, model))
+        Ok(Runtime::new(model))
     }
 
     /// Writes `config.json` and `model.safetensors` for signals like these: convolutions of deviation √(2 / inputs)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::files;
+
 /// Why a base could not be opened. Every variant names the file, and the tensor where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,4 +53,24 @@ pub enum Error {
 
     #[error("{}: not valid JSON: {source}", path.display())]
     Config { path: PathBuf, source: serde_json::Error },
+
+    #[error(
+        "{}: weights in pickle files (as {found}), which can run code when they are read and are not opened; convert them to \
+         safetensors, as by model.save_pretrained(folder, safe_serialization=True)",
+        path.display()
+    )]
+    Pickle { path: PathBuf, found: String },
+
+    #[error(transparent)]
+    File(files::Error),
+}
+
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Io { path, source } => Self::Io { path, source },
+            files::Error::Json { path, source } => Self::Config { path, source },
+            other => Self::File(other),
+        }
+    }
 }

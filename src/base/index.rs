@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Dtype, Error};
+use crate::files::{self, is_lfs_pointer, parse_json};
 use crate::format::Digest;
 
 /// Headers over this are refused, as by the safetensors library.
@@ -24,6 +25,9 @@ pub(super) struct Entry {
 
 /// Parses the header of `bytes` and checks that its tensors cover the data exactly.
 pub(super) fn parse(path: &Path, bytes: &[u8], file: usize) -> Result<Vec<Entry>, Error> {
+    if is_lfs_pointer(bytes) {
+        return Err(files::Error::LfsPointer { path: path.to_owned() }.into());
+    }
     let found = bytes.len() as u64;
     let truncated = |needed| Error::Truncated { path: path.to_owned(), needed, found };
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or(truncated(8))?;
@@ -32,8 +36,9 @@ pub(super) fn parse(path: &Path, bytes: &[u8], file: usize) -> Result<Vec<Entry>
         return Err(Error::HeaderTooLarge { path: path.to_owned(), found: length, limit: HEADER_LIMIT });
     }
     let (header, data) = rest.split_at_checked(length as usize).ok_or(truncated(length + 8))?;
-    let header: Map<String, Value> = serde_json::from_slice(header)
-        .map_err(|source| Error::Header { path: path.to_owned(), message: source.to_string() })?;
+    let wrong = |message: String| Error::Header { path: path.to_owned(), message };
+    let header = parse_json(header).map_err(|source| wrong(source.to_string()))?;
+    let header = header.as_object().ok_or_else(|| wrong("it is no JSON object".to_owned()))?;
     let start = bytes.len() - data.len();
     let mut tensors = header
         .iter()

@@ -82,6 +82,12 @@ impl Mapping {
         self.file.as_ref().is_none_or(|(file, stamp)| Stamp::of(file).is_ok_and(|found| found == *stamp))
     }
 
+    /// Whether the file is still as long as what is mapped of it: beyond its end the pages are gone.
+    pub(super) fn is_whole(&self) -> bool {
+        let long_enough = |file: &File| file.metadata().is_ok_and(|found| found.len() >= self.bytes().len() as u64);
+        self.file.as_ref().is_none_or(|(file, _)| long_enough(file))
+    }
+
     fn file(path: &Path) -> Result<(File, usize), Error> {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;

@@ -19,6 +19,7 @@ pub use error::Error;
 pub use tensor::{TensorId, TensorView};
 
 use crate::format::Digest;
+use files::COMPANIONS;
 use index::Entry;
 use mapping::Mapping;
 
@@ -27,11 +28,12 @@ use mapping::Mapping;
 /// Cloning is cheap and shares the mapping.
 ///
 /// # Hazard
-/// A mapped file must not be truncated or written over while it is open: another process that
-/// truncates it makes the next access to the lost pages a fatal signal, and one that writes over it
-/// changes the weights under a running forward pass. Replace base files by rename, as this crate does
-/// with every file it writes; where the files are not under the application's control, use
-/// [`Base::open_in_memory`].
+/// A mapped file must not be truncated or written over while it is open. The length of each file is looked at before
+/// every forward pass, and one that has become shorter is [`Error::Truncated`]; but a process that truncates it during a
+/// pass makes the next access to the lost pages a fatal signal (SIGBUS), which this crate does not catch. A process that
+/// writes over the file changes the weights under a running forward pass; fine-tuning and loading notice it afterwards
+/// and refuse ([`Error::Changed`]). Replace base files by rename, as this crate does with every file it writes; where the
+/// files are not under the application's control, use [`Base::open_in_memory`].
 #[derive(Clone)]
 pub struct Base {
     shared: Arc<Shared>,
@@ -47,7 +49,7 @@ struct Shared {
 }
 
 impl Base {
-    /// Maps a `.safetensors` file, or a folder in Hugging Face layout (`model.safetensors`, or the
+    /// Maps a `.safetensors` file, or a folder in Hugging Face layout (`model.safetensors`, or where that is missing the
     /// shards that `model.safetensors.index.json` lists, with `config.json` beside them).
     ///
     /// # Errors
@@ -176,23 +178,79 @@ impl Base {
         }
     }
 
+    /// Checks that no mapped file has become shorter than it was when it was opened. Reading the weights would end the
+    /// process with a signal then. Costs a system call for each file.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] names the first that has.
+    pub fn check_whole(&self) -> Result<(), Error> {
+        match self.shared.files.iter().find(|file| !file.is_whole()) {
+            Some(file) => {
+                let found = std::fs::metadata(file.path()).map_or(0, |found| found.len());
+                Err(Error::Truncated { path: file.path().to_owned(), needed: file.bytes().len() as u64, found })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the weights are those that [`Base::content`] gave, whatever the files' sizes and times say: reads the
+    /// whole base once.
+    ///
+    /// # Errors
+    /// As [`Base::check_whole`], and [`Error::Changed`] if they are not.
+    pub fn check_content(&self, content: Digest) -> Result<(), Error> {
+        self.check_whole()?;
+        let now = content_of(self.tensors().map(digest_of));
+        match self.shared.files.first() {
+            Some(file) if now != content => Err(Error::Changed { path: file.path().to_owned() }),
+            _ => self.check_unchanged(),
+        }
+    }
+
     /// BLAKE3 of a tensor's bytes, computed when first asked for and kept while the base is open.
     pub fn digest(&self, id: TensorId) -> Digest {
-        *self.shared.digests[id.0].get_or_init(|| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update_rayon(self.tensor(id).bytes);
-            Digest::from_bytes(*hasher.finalize().as_bytes())
-        })
+        *self.shared.digests[id.0].get_or_init(|| digest_of(self.tensor(id)))
     }
 
     /// Digest of the digests of all tensors in order of their names: reads the whole base once.
     pub fn content(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        for index in 0..self.shared.tensors.len() {
-            hasher.update(self.digest(TensorId(index)).as_bytes());
-        }
-        Digest::from_bytes(*hasher.finalize().as_bytes())
+        content_of((0..self.shared.tensors.len()).map(|index| self.digest(TensorId(index))))
     }
+
+    /// The files that it was read from: weights, configuration, and what lies beside them and says how inputs become
+    /// numbers.
+    pub fn sources(&self) -> impl Iterator<Item = PathBuf> {
+        let weights = self.shared.files.iter().map(|file| file.path().to_owned());
+        let others = ["config.json", "model.safetensors.index.json"].into_iter().chain(COMPANIONS);
+        weights.chain(others.map(|name| self.folder().join(name)).filter(|path| path.is_file()))
+    }
+
+    /// What lies beside the weights and says how inputs become numbers, as `tokenizer.json`, by its path in the folder.
+    pub fn companions(&self) -> impl Iterator<Item = &'static str> {
+        COMPANIONS.into_iter().filter(|name| self.folder().join(name).is_file())
+    }
+
+    /// The names of all such files that are known.
+    pub fn companion_names() -> impl Iterator<Item = &'static str> {
+        COMPANIONS.into_iter()
+    }
+
+    /// Whether two handles are of one open base.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+fn digest_of(tensor: TensorView<'_>) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_rayon(tensor.bytes);
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+fn content_of(digests: impl Iterator<Item = Digest>) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    digests.for_each(|digest| _ = hasher.update(digest.as_bytes()));
+    Digest::from_bytes(*hasher.finalize().as_bytes())
 }
 
 impl std::fmt::Debug for Base {

@@ -1,12 +1,15 @@
 //! How strongly an adapter changes the layers of its network.
 
 use crate::base::Base;
-use crate::format::{Adapter, Entry, Role};
+use crate::format::{Adapter, Encoding, Entry, Role};
 use crate::kernels::squared_norm;
 use crate::models::Model;
 use crate::runtime::{Network, Part};
 
-/// Norm of a delta beside the norm of the base tensor it is added to.
+/// Products that a norm may take.
+const WORK: u64 = 1 << 34;
+
+/// Norm of a delta beside the norm of the base tensor it is added to, whose shape it has.
 pub(super) fn relative(base: &Base, entry: &Entry<'_>) -> Option<f32> {
     if entry.role != Role::Delta {
         return None;
@@ -15,10 +18,37 @@ pub(super) fn relative(base: &Base, entry: &Entry<'_>) -> Option<f32> {
     Some(norm(&decoded(entry)?) / norm(&weight).max(f32::MIN_POSITIVE))
 }
 
-/// Root of the mean square of a delta's values.
+/// Root of the mean square of a delta's values. No base says that its shape is a real one, and a few bytes can state any:
+/// there is no room for more than the numbers in the file.
 fn absolute(entry: &Entry<'_>) -> Option<f32> {
-    let delta = decoded(entry)?;
-    Some(norm(&delta) / (delta.len().max(1) as f32).sqrt())
+    let sum: f64 = match entry.encoding {
+        Encoding::Sparse { .. } => entry.nonzeros().ok()?.map(|value| f64::from(value).powi(2)).sum(),
+        Encoding::LowRank { rank, .. } => product_squares(entry, rank as usize)?,
+        _ => f64::from(squared_norm(&decoded(entry)?)),
+    };
+    Some((sum / entry.elements().max(1) as f64).sqrt() as f32)
+}
+
+/// Sum of the squares of a product of two factors: of LᵀL times RRᵀ, element by element. None where that is too much work.
+fn product_squares(entry: &Entry<'_>, rank: usize) -> Option<f64> {
+    let factors: Vec<f32> = entry.factors().ok()?.collect();
+    if (factors.len() as u64).checked_mul(rank as u64)? > WORK {
+        return None;
+    }
+    let rows = usize::try_from(*entry.shape.dims().first()?).ok()?;
+    let (left, right) = factors.split_at_checked(rows.checked_mul(rank)?)?;
+    let width = right.len() / rank.max(1);
+    let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
+    let mut sum = 0.0;
+    for k in 0..rank {
+        for l in 0..rank {
+            let of_left: f64 = left.chunks_exact(rank).map(|row| product(row[k], row[l])).sum();
+            let (a, b) = (&right[k * width..][..width], &right[l * width..][..width]);
+            sum += of_left * a.iter().zip(b).map(|(a, b)| product(*a, *b)).sum::<f64>();
+        }
+    }
+    // Rounding can leave less than nothing.
+    Some(sum.max(0.0))
 }
 
 fn decoded(entry: &Entry<'_>) -> Option<Vec<f32>> {

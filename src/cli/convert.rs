@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::json;
 
-use super::inspect::{parse, read};
+use super::adapter_file::{TrustArgs, check_names};
+use super::console::note;
+use super::output::inputs;
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, quantity};
 use crate::base::Base;
-use crate::convert::{self, Combine, Diff};
+use crate::convert::{self, Combine, Diff, Lora};
 use crate::data::Options;
+use crate::files::Output;
 use crate::format::Adapter;
 use crate::models::Model;
-use crate::runtime::{Examples, Network, write_atomically};
+use crate::runtime::{Examples, Network, Settings};
 
 #[derive(ClapArgs)]
 #[command(
@@ -52,13 +55,19 @@ pub(super) struct DiffArgs {
 }
 
 pub(super) fn diff(args: &DiffArgs, mode: Mode) -> Result<(), Error> {
-    let session = Session::open(&args.base)?;
+    let session = Session::open(&args.base.base, &args.base.how, &[])?;
     let tuned = Base::open(&args.tuned)?;
-    let tuned_model = Model::open_with(&tuned, &args.base.options())?;
+    let tuned_model = Model::open_with(&tuned, &args.base.how.options())?;
+    let sources: Vec<PathBuf> = tuned.sources().collect();
+    let read = [inputs(&sources, "a file of the checkpoint"), inputs(&args.data, "the data")].concat();
+    let out = session.output("--out", &args.out, &read)?;
+    check_names(&args.task, tuned_model.layout().labels())?;
     let labels = Some(tuned_model.layout().labels()).filter(|labels| !labels.is_empty());
     let how = Options { labels, ..args.read.options(session.image.as_ref())? };
     let examples = args.data.as_ref().map(|data| session.examples(data, how)).transpose()?;
+    let bound = session.settings();
     let settings = Diff {
+        settings: &bound,
         task: &args.task,
         max_active_layers: args.max_active_layers,
         max_bytes: args.max_bytes,
@@ -68,7 +77,7 @@ pub(super) fn diff(args: &DiffArgs, mode: Mode) -> Result<(), Error> {
         threads: mode.threads,
     };
     let found = convert::diff(&session.base, &session.model, &tuned, &tuned_model, &settings)?;
-    write_atomically(&args.out, &found.bytes)?;
+    out.write(&found.bytes)?;
     let layout = session.model.layout();
     let name = |id| layout.layer(id).name.as_str();
     for layer in &found.layers {
@@ -102,6 +111,8 @@ pub(super) struct MergeArgs {
     /// Adapter file
     #[arg(long, value_name = "FILE")]
     adapter: PathBuf,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Checkpoint to write: a .safetensors file, or a folder for that and what belongs to it; an existing file is replaced
     /// whole
     #[arg(long, value_name = "PATH")]
@@ -109,9 +120,26 @@ pub(super) struct MergeArgs {
 }
 
 pub(super) fn merge(args: &MergeArgs, mode: Mode) -> Result<(), Error> {
-    let session = Session::open(&args.base)?;
-    let file = read(&args.adapter)?;
-    convert::merge(&session.base, &session.model, &parse(&args.adapter, &file)?, &args.out)?;
+    let files = [args.trust.keys()?.read(&args.adapter)?];
+    let session = Session::open(&args.base.base, &args.base.how, &files)?;
+    for file in convert::merged_files(&session.base, &args.out) {
+        // A folder that is not there yet is made.
+        if file.parent().is_none_or(Path::is_dir) {
+            session.output("--out", &file, &inputs([&args.adapter], "the adapter"))?;
+        }
+    }
+    if let [size @ Some(_), stated] =
+        [session.model.settings(), session.plain_settings()?].map(|of| of.get(Settings::IMAGE_SIZE).map(str::to_owned))
+        && size != stated
+    {
+        let size = size.unwrap_or_default();
+        note(format_args!(
+            "the task reads images of {size}, and no file of the checkpoint says so: pass --image-size with it"
+        ));
+    }
+    for removed in convert::merge(&session.base, &session.model, &files[0].adapter()?, &args.out)? {
+        note(format_args!("removed {}, which belonged to another checkpoint", removed.display()));
+    }
     mode.say(format_args!("wrote   {}", args.out.display()));
     mode.result(&json!({ "out": args.out.display().to_string() }));
     Ok(())
@@ -137,9 +165,13 @@ pub(super) struct LoraArgs {
 }
 
 pub(super) fn import_lora(args: &LoraArgs, mode: Mode) -> Result<(), Error> {
-    let session = Session::open(&args.base)?;
-    let made = convert::import_lora(&session.base, &session.model, &args.lora, &args.task, &args.labels)?;
-    write(&args.out, &made, mode)
+    let session = Session::open(&args.base.base, &args.base.how, &[])?;
+    let read = ["adapter_config.json", "adapter_model.safetensors"].map(|name| args.lora.join(name));
+    let out = session.output("--out", &args.out, &inputs(&read, "a file of the LoRA"))?;
+    check_names(&args.task, &args.labels)?;
+    let settings = session.settings();
+    let lora = Lora { folder: &args.lora, task: &args.task, labels: &args.labels, settings: &settings };
+    write(&out, &convert::import_lora(&session.base, &session.model, &lora)?, mode)
 }
 
 #[derive(ClapArgs)]
@@ -158,6 +190,8 @@ pub(super) struct ScaleArgs {
     /// Factor of the first block, and what is added up to the last
     #[arg(long, value_name = "α,β", value_parser = pair)]
     lines: (f32, f32),
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 fn pair(text: &str) -> Result<(f32, f32), String> {
@@ -166,11 +200,11 @@ fn pair(text: &str) -> Result<(f32, f32), String> {
 }
 
 pub(super) fn scale(args: &ScaleArgs, mode: Mode) -> Result<(), Error> {
-    let session = Session::open(&args.base)?;
-    let file = read(&args.adapter)?;
+    let files = [args.trust.keys()?.read(&args.adapter)?];
+    let session = Session::open(&args.base.base, &args.base.how, &files)?;
+    let out = session.output("OUT", &args.out, &[])?;
     let (alpha, beta) = args.lines;
-    let made = convert::scale(&session.base, &session.model, &parse(&args.adapter, &file)?, alpha, beta)?;
-    write(&args.out, &made, mode)
+    write(&out, &convert::scale(&session.base, &session.model, &files[0].adapter()?, alpha, beta)?, mode)
 }
 
 #[derive(ClapArgs)]
@@ -183,6 +217,8 @@ pub(super) struct CombineArgs {
     adapters: Vec<PathBuf>,
     #[command(flatten)]
     base: BaseArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// How deltas are combined
     #[arg(long, value_enum, default_value_t = CombineMethod::Sum)]
     method: CombineMethod,
@@ -209,22 +245,22 @@ enum CombineMethod {
 }
 
 pub(super) fn combine(args: &CombineArgs, mode: Mode) -> Result<(), Error> {
-    let session = Session::open(&args.base)?;
-    let files = args.adapters.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    let adapters: Vec<Adapter<'_>> =
-        args.adapters.iter().zip(&files).map(|(path, file)| parse(path, file)).collect::<Result<_, _>>()?;
+    let files = args.trust.keys()?.read_all(&args.adapters)?;
+    let session = Session::open(&args.base.base, &args.base.how, &files)?;
+    let out = session.output("--out", &args.out, &inputs(&args.adapters, "an adapter to combine"))?;
+    check_names(&args.task, &[])?;
+    let adapters: Vec<Adapter<'_>> = files.iter().map(|file| file.adapter()).collect::<Result<_, _>>()?;
     let (factor, density) = (args.factor, args.density);
     let how = match args.method {
         CombineMethod::Sum => Combine::Sum { factor },
         CombineMethod::Ties => Combine::Ties { density, factor },
     };
-    let made = convert::combine(&session.base, &session.model, &adapters, &args.task, how)?;
-    write(&args.out, &made, mode)
+    write(&out, &convert::combine(&session.base, &session.model, &adapters, &args.task, how)?, mode)
 }
 
-fn write(out: &Path, made: &[u8], mode: Mode) -> Result<(), Error> {
-    write_atomically(out, made)?;
-    mode.say(format_args!("wrote   {}: {}", out.display(), bytes(made.len())));
-    mode.result(&json!({ "out": out.display().to_string(), "bytes": made.len() }));
+fn write(out: &Output, made: &[u8], mode: Mode) -> Result<(), Error> {
+    out.write(made)?;
+    mode.say(format_args!("wrote   {}: {}", out.path().display(), bytes(made.len())));
+    mode.result(&json!({ "out": out.path().display().to_string(), "bytes": made.len() }));
     Ok(())
 }

@@ -8,15 +8,16 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::digits::{Digits, Scene};
-use super::progress::{Progress, stop_on_ctrl_c};
-use super::session::{BaseArgs, Session};
+use super::progress::{Progress, stop_on_signals};
+use super::session::{HowArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, pictures};
-use crate::data::{ImageSet, ImageSpec};
+use crate::data::ImageSet;
+use crate::files::write_atomically;
 use crate::format::Encoding;
 use crate::kernels::Workspace;
 use crate::models::Model;
-use crate::runtime::{Examples, Network, Runtime, Task, evaluate, write_atomically};
+use crate::runtime::{Examples, ImageSpec, Network, Runtime, Task, evaluate};
 use crate::train::{Budget, Config, Norms, Tuned, fine_tune};
 
 #[derive(ClapArgs)]
@@ -58,37 +59,35 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         return Err(Error::Usage(message));
     }
     let digits = Digits::open(&args.assets.join("data"))?;
-    let session = Session::open(&BaseArgs::of(&base))?;
+    let session = Session::open(&base, &HowArgs::default(), &[])?;
     let Some(spec) = session.image.clone() else {
         return Err(Error::Failed(format!("{} reads no images", base.display())));
     };
     mode.say(format_args!("base      {}", session.describe()));
-    stop_on_ctrl_c();
-    let runtime = session.runtime(mode.threads);
+    stop_on_signals();
+    let runtime = session.runtime(mode);
     let upright = digits.held_out(Scene::Upright, &spec)?;
     let accuracy = score(&runtime, runtime.base_task(), &upright, mode)?;
     mode.say(format_args!(
-        "          {} on {} held-out digits {}\n",
+        "          {} on {} held-out digits {}",
         percent(accuracy),
         upright.len(),
         Scene::Upright.what()
     ));
+    mode.say("");
     let mut outcomes = Vec::new();
     for scene in Scene::TASKS {
         let outcome = tune(&runtime, &digits, scene, &spec, args, mode)?;
         show(&outcome, &runtime, mode);
         outcomes.push(outcome);
     }
-    let folder = match &args.out {
-        Some(folder) => folder.clone(),
-        None => std::env::temp_dir().join(format!("taps-demo-{}", std::process::id())),
-    };
-    save(&outcomes, &folder, args, mode.threads)?;
-    let compared = compare(&outcomes, &folder, &base, &runtime, &digits, &spec, mode)?;
-    let switch = switch_nanoseconds(&runtime, &compared.tasks);
-    if args.out.is_none() {
-        std::fs::remove_dir_all(&folder).map_err(|error| Error::Failed(format!("{}: {error}", folder.display())))?;
-    } else {
+    // Removed when it is dropped, with what is in it.
+    let temporary = tempfile::tempdir().map_err(|error| Error::Failed(format!("no temporary folder: {error}")))?;
+    let folder = args.out.as_deref().unwrap_or(temporary.path());
+    save(&outcomes, folder, args, mode.threads)?;
+    let compared = compare(&outcomes, folder, &base, &runtime, &digits, &spec, mode)?;
+    let switch = switch_nanoseconds(&runtime, &compared.tasks)?;
+    if args.out.is_some() {
         mode.say(format_args!("saved     {}", folder.display()));
     }
     mode.say(format_args!("reloaded  in a fresh runtime: {} predictions, all identical", compared.predictions));
@@ -102,7 +101,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     Ok(())
 }
 
-fn score(runtime: &Runtime<Model>, task: &Task, examples: &ImageSet, mode: Mode) -> Result<f64, Error> {
+fn score(runtime: &Runtime<&Model>, task: &Task, examples: &ImageSet, mode: Mode) -> Result<f64, Error> {
     let indices: Vec<usize> = (0..examples.len()).collect();
     Ok(evaluate(runtime.network(), task, examples, &indices, 64, &Workspace::new(mode.threads))?.accuracy())
 }
@@ -122,7 +121,7 @@ fn config(args: &Args, threads: usize) -> Config {
 }
 
 fn tune(
-    runtime: &Runtime<Model>,
+    runtime: &Runtime<&Model>,
     digits: &Digits,
     scene: Scene,
     spec: &ImageSpec,
@@ -144,7 +143,7 @@ fn tune(
     Ok(Outcome { scene, base, tuned, adapter, accuracy, seconds })
 }
 
-fn show(outcome: &Outcome, runtime: &Runtime<Model>, mode: Mode) {
+fn show(outcome: &Outcome, runtime: &Runtime<&Model>, mode: Mode) {
     let layout = runtime.network().layout();
     let active = outcome.tuned.active_layers(layout);
     let base = outcome.base.map_or("has no such labels".to_owned(), percent);
@@ -152,14 +151,15 @@ fn show(outcome: &Outcome, runtime: &Runtime<Model>, mode: Mode) {
     mode.say(format_args!("{:<9} {}, tuned in {:.1} s", outcome.scene.name(), outcome.scene.what(), outcome.seconds));
     mode.say(format_args!("          base {base}, adapter {}", percent(outcome.accuracy)));
     mode.say(format_args!(
-        "          {}  {} of {tapped} layers, {size}\n",
+        "          {}  {} of {tapped} layers, {size}",
         pictures::cells(layout, &active),
         active.len()
     ));
+    mode.say("");
 }
 
 impl Outcome {
-    fn json(&self, runtime: &Runtime<Model>) -> Value {
+    fn json(&self, runtime: &Runtime<&Model>) -> Value {
         let layout = runtime.network().layout();
         let active = self.tuned.active_layers(layout);
         json!({
@@ -218,19 +218,20 @@ fn compare(
     outcomes: &[Outcome],
     folder: &Path,
     base: &Path,
-    runtime: &Runtime<Model>,
+    runtime: &Runtime<&Model>,
     digits: &Digits,
     spec: &ImageSpec,
     mode: Mode,
 ) -> Result<Compared, Error> {
-    let fresh = Session::open(&BaseArgs::of(base))?.runtime(mode.threads);
+    let session = Session::open(base, &HowArgs::default(), &[])?;
+    let fresh = session.runtime(mode);
     let mut compared = Compared { tasks: Vec::new(), predictions: 0 };
     for outcome in outcomes {
         let name = outcome.scene.name();
         let (task, reloaded) =
             (runtime.load_bytes(&outcome.adapter, name)?, fresh.load(folder.join(format!("{name}.taps")))?);
-        runtime.switch(&task);
-        fresh.switch(&reloaded);
+        runtime.switch(&task)?;
+        fresh.switch(&reloaded)?;
         let held_out = digits.held_out(outcome.scene, spec)?;
         let indices: Vec<usize> = (0..held_out.len()).collect();
         for chunk in indices.chunks(64) {
@@ -247,18 +248,17 @@ fn compare(
 }
 
 /// Median over rounds of the mean time of a switch.
-fn switch_nanoseconds(runtime: &Runtime<Model>, tasks: &[Arc<Task>]) -> f64 {
+fn switch_nanoseconds(runtime: &Runtime<&Model>, tasks: &[Arc<Task>]) -> Result<f64, Error> {
     const ROUNDS: usize = 101;
     const SWITCHES: usize = 1000;
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let started = Instant::now();
-            for task in tasks.iter().cycle().take(SWITCHES) {
-                drop(runtime.switch(task));
-            }
-            started.elapsed().as_nanos() as f64 / SWITCHES as f64
-        })
-        .collect();
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        for task in tasks.iter().cycle().take(SWITCHES) {
+            drop(runtime.switch(task)?);
+        }
+        rounds.push(started.elapsed().as_nanos() as f64 / SWITCHES as f64);
+    }
     rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
+    Ok(rounds[ROUNDS / 2])
 }

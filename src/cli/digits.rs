@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::Error;
-use crate::data::{ImageSet, ImageSpec, read_idx_images, read_idx_labels};
+use crate::data::{ImageSet, read_idx_images, read_idx_labels};
+use crate::runtime::ImageSpec;
 
 /// Images before this one train; those from it on are held out, and were so when the base was trained.
 const HELD_OUT: usize = 1197;

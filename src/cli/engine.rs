@@ -1,16 +1,18 @@
 //! What predicts: the runtime on the processor, or the one on a device.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::Error;
+use super::adapter_file::AdapterFile;
 #[cfg(feature = "candle")]
 use crate::device::{self, DeviceBase, DeviceRuntime, DeviceTask};
 use crate::format::Digest;
 use crate::kernels::Workspace;
 use crate::models::Model;
+#[cfg(feature = "candle")]
+use crate::runtime::Network;
 use crate::runtime::{
     Arithmetic, Examples, Input, Labelled, Prediction, Processor, Runtime, Score, Task, Weights, evaluate,
 };
@@ -83,15 +85,16 @@ pub(super) type Classes = Vec<(String, f32)>;
 
 impl<'m> Engine<'m> {
     /// Loads the adapters; without any, the base itself is the one task.
-    pub(super) fn open(runtime: Runtime<&'m Model>, adapters: &[PathBuf], on: &DeviceArgs) -> Result<Self, Error> {
+    pub(super) fn open(runtime: Runtime<&'m Model>, adapters: &[AdapterFile], on: &DeviceArgs) -> Result<Self, Error> {
         #[cfg(feature = "candle")]
         {
             let device = device::open(on.processor())?;
             if !device.is_cpu() {
-                let layout = runtime.network().layout();
-                let base = DeviceBase::upload_as(runtime.base(), layout, &device, on.arithmetic())?;
+                let (host, layout) = (runtime.base(), Network::layout(runtime.network()));
+                let base = DeviceBase::upload_as(host, layout, &device, on.arithmetic())?;
                 let runtime = DeviceRuntime::over(runtime, Arc::new(base))?;
-                let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
+                let load = |file: &AdapterFile| runtime.load_bytes(&file.bytes, &file.origin());
+                let mut tasks = adapters.iter().map(load).collect::<Result<Vec<_>, _>>()?;
                 if tasks.is_empty() {
                     tasks.push(runtime.base_task().clone());
                 }
@@ -105,7 +108,8 @@ impl<'m> Engine<'m> {
         if on.arithmetic() != Arithmetic::F32 {
             return Err(Error::Usage("--arithmetic is for a --device; the processor computes in f32".to_owned()));
         }
-        let mut tasks = adapters.iter().map(|path| runtime.load(path)).collect::<Result<Vec<_>, _>>()?;
+        let load = |file: &AdapterFile| runtime.load_bytes(&file.bytes, &file.origin());
+        let mut tasks = adapters.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {
             tasks.push(runtime.base_task().clone());
         }
@@ -134,12 +138,12 @@ impl<'m> Engine<'m> {
     pub(super) fn predict(&self, number: usize, input: &Input) -> Result<Classes, Error> {
         match self {
             Engine::Host(runtime, tasks) => {
-                runtime.switch(&tasks[number]);
+                runtime.switch(&tasks[number])?;
                 Ok(classes(&runtime.predict(input)?))
             }
             #[cfg(feature = "candle")]
             Engine::Device(runtime, tasks) => {
-                runtime.switch(&tasks[number]);
+                runtime.switch(&tasks[number])?;
                 Ok(classes(&runtime.predict(input)?))
             }
         }

@@ -2,7 +2,7 @@
 
 use plotters::drawing::DrawingAreaErrorKind;
 
-use crate::{base, convert, data, models, runtime, train};
+use crate::{base, convert, data, files, models, runtime, train};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,8 @@ pub(super) enum Error {
     Failed(String),
     #[error("a picture could not be drawn: {0}")]
     Drawing(#[from] DrawingAreaErrorKind<std::io::Error>),
+    #[error(transparent)]
+    File(#[from] files::Error),
     #[error(transparent)]
     Base(#[from] base::Error),
     #[error(transparent)]

@@ -6,13 +6,13 @@ use std::time::Instant;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::adapter_file::TrustArgs;
 use super::engine::{DeviceArgs, Engine};
 use super::record::Measured;
-use super::session::{BaseArgs, ReadArgs, Session, TrustArgs};
+use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::percent;
 use super::{Error, Mode};
 use crate::data::Options;
-use crate::runtime::Runtime;
 
 #[derive(ClapArgs)]
 #[command(after_help = "Example:\n  taps eval --base minilm/ --adapter banking.taps --data test.csv --json")]
@@ -37,16 +37,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
-    let session = Session::open(&args.base)?;
-    let runtime = args.trust.on(Runtime::new(session.base.clone(), &session.model))?;
-    let engine = Engine::open(runtime, args.adapter.as_slice(), &args.device)?;
+    let adapters = args.trust.keys()?.read_all(args.adapter.as_slice())?;
+    let session = Session::open(&args.base.base, &args.base.how, &adapters)?;
+    let engine = Engine::open(session.runtime(mode), &adapters, &args.device)?;
     let (name, labels, digest) = engine.task(0);
     let record = args.record.as_ref().map(|path| Measured::open(path, name, digest)).transpose()?;
     let how = Options { labels: Some(labels), ..args.read.options(session.image.as_ref())? };
     let examples = session.examples(&args.data, how)?;
-    for (path, reason) in examples.skipped() {
-        eprintln!("note: skipped {}: {reason}", path.display());
-    }
     let started = Instant::now();
     let score = engine.score(0, &examples, mode.threads)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -70,6 +67,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "loss": score.loss,
         "seconds": seconds,
         "skipped": examples.skipped().len(),
+        "notes": examples.notes().iter().map(ToString::to_string).collect::<Vec<_>>(),
     }));
     Ok(())
 }

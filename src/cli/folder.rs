@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::adapter_file::Trust;
 use super::record::{self, Record};
-use super::{Error, change, inspect};
-use crate::base::Base;
-use crate::models::Model;
-use crate::runtime::Task;
+use super::session::Session;
+use super::{Error, Mode, change};
 
 /// An adapter of the folder.
 pub(super) struct Tuned {
@@ -34,8 +33,14 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    /// The files that are read.
+    pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+        let all = [files(folder, ".taps")?, files(folder, record::SUFFIX)?];
+        Ok(all.into_iter().flatten().map(|(_, path)| path).collect())
+    }
+
     /// Reads a folder. A file that cannot be read becomes a problem, unless there is no other.
-    pub(super) fn read(folder: &Path, base: Option<(&Base, &Model)>) -> Result<Self, Error> {
+    pub(super) fn read(folder: &Path, trust: &Trust, session: Option<&Session>, mode: Mode) -> Result<Self, Error> {
         let (adapters, records) = (files(folder, ".taps")?, files(folder, record::SUFFIX)?);
         if adapters.is_empty() && records.is_empty() {
             let message = format!(
@@ -43,11 +48,11 @@ impl Folder {
                 folder.display(),
                 record::SUFFIX
             );
-            return Err(Error::Usage(message));
+            return Err(Error::Failed(message));
         }
         let mut found = Self::default();
         for (file, path) in adapters {
-            match adapter(&path, base) {
+            match adapter(&path, trust, session, mode) {
                 Ok((changes, record)) => {
                     found.adapters.push(Tuned { file: file.clone(), task: record.task.clone(), changes });
                     found.runs.push(Run { file, record });
@@ -80,13 +85,19 @@ impl Folder {
     }
 }
 
-fn adapter(path: &Path, base: Option<(&Base, &Model)>) -> Result<(Vec<(String, f32)>, Record), Error> {
-    let bytes = inspect::read(path)?;
-    let adapter = inspect::parse(path, &bytes)?;
-    if let Some((base, model)) = base {
-        Task::build(base, model, &adapter, &path.display().to_string())?;
+fn adapter(
+    path: &Path,
+    trust: &Trust,
+    session: Option<&Session>,
+    mode: Mode,
+) -> Result<(Vec<(String, f32)>, Record), Error> {
+    let file = trust.read(path)?;
+    let adapter = file.adapter()?;
+    if let Some(session) = session {
+        // What it computes is not shown: adapters of several sizes of images are drawn side by side.
+        session.any_runtime(mode).load_bytes(&file.bytes, &file.origin())?;
     }
-    let changes = change::layers(&adapter, base);
+    let changes = change::layers(&adapter, session.map(|session| (&session.base, &session.model)));
     let active_layers = changes.iter().map(|(layer, _)| layer.clone()).collect();
     Ok((changes, Record { active_layers, ..Record::of_adapter(&adapter) }))
 }

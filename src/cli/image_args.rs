@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::Error;
-use crate::data::{Augment, FolderOptions, ImageSpec};
+use crate::data::{Augment, FolderOptions};
+use crate::runtime::ImageSpec;
 
 /// How much memory decoded images take.
 #[derive(Args)]
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     fn spec() -> ImageSpec {
-        ImageSpec { channels: 1, height: 8, width: 6, mean: vec![0.0], std: vec![1.0] }
+        ImageSpec::new(1, [8, 6], vec![0.0], vec![1.0])
     }
 
     fn usage<T>(result: Result<T, Error>) -> String {

@@ -1,16 +1,19 @@
 //! `taps inspect`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
+use super::adapter_file::TrustArgs;
+use super::output::{inputs, output};
+use super::session::{HowArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, change, pictures};
 use crate::base::Base;
 use crate::format::{Adapter, Role};
 use crate::models::Model;
-use crate::runtime::{self, Network};
+use crate::runtime::Network;
 
 #[derive(ClapArgs)]
 #[command(after_help = "Example:\n  taps inspect banking.taps --base minilm/")]
@@ -24,30 +27,27 @@ pub(super) struct Args {
     /// Draw the layers and how much each was changed into this SVG file; an existing one is replaced whole
     #[arg(long, value_name = "FILE", requires = "base")]
     svg: Option<PathBuf>,
-}
-
-/// Reads and parses an adapter, with errors that name the file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| runtime::Error::Io { path: path.to_owned(), source }.into())
-}
-
-pub(super) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Adapter<'a>, Error> {
-    let origin = path.display().to_string();
-    Adapter::parse(bytes).map_err(|source| runtime::Error::Format { origin, source }.into())
+    #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
-    let file = read(&args.adapter)?;
-    let adapter = parse(&args.adapter, &file)?;
-    let base = match &args.base {
-        Some(path) => {
-            let base = Base::open(path)?;
-            let model = Model::open(&base)?;
-            runtime::Task::build(&base, &model, &adapter, &args.adapter.display().to_string())?;
-            Some((base, model))
-        }
-        None => None,
-    };
+    let files = [args.trust.keys()?.read(&args.adapter)?];
+    let [file] = &files;
+    let adapter = file.adapter()?;
+    let session = args.base.as_ref().map(|path| Session::open(path, &args.how, &files)).transpose()?;
+    if let Some(session) = &session {
+        session.runtime(mode).load_bytes(&file.bytes, &file.origin())?;
+    }
+    let read = [inputs([&args.adapter], "the adapter"), args.trust.files().collect()].concat();
+    let out = args.svg.as_ref().map(|out| match &session {
+        Some(session) => session.output("--svg", out, &read),
+        None => output("--svg", out, read),
+    });
+    let out = out.transpose()?;
+    let base = session.as_ref().map(|session| (&session.base, &session.model));
     let summary = adapter.summary();
     let score =
         summary.validation.map_or("no validation".to_owned(), |share| format!("validation {}", percent(share.into())));
@@ -61,16 +61,20 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "training      {} examples, {} steps, λ {}, τ {}, seed {}, {score}",
         summary.examples, summary.steps, summary.lambda, summary.tau, summary.seed
     ));
-    if let Some((_, model)) = &base {
+    if let Some((_, model)) = base {
         let mut active: Vec<_> =
             adapter.entries().filter_map(|entry| model.layout().find(entry.name)).map(|found| found.0).collect();
         active.retain(|&id| model.layout().layer(id).kind.is_tapped());
         mode.say(format_args!("layers        {}", pictures::cells(model.layout(), &active)));
     }
-    mode.say(format_args!("\n{:>10}  {:<8} {:<6} {:>8}  tensor", "bytes", "role", "as", "change"));
+    for setting in file.settings()?.iter() {
+        mode.say(format_args!("{:<13} {}", setting.name, setting.value));
+    }
+    mode.say("");
+    mode.say(format_args!("{:>10}  {:<8} {:<6} {:>8}  tensor", "bytes", "role", "as", "change"));
     let mut entries = Vec::new();
     for entry in adapter.entries() {
-        let change = base.as_ref().and_then(|(base, _)| change::relative(base, &entry));
+        let change = base.and_then(|(base, _)| change::relative(base, &entry));
         let role = match entry.role {
             Role::Delta => "delta",
             Role::Replacement => "replaced",
@@ -88,9 +92,10 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
             "change": change,
         }));
     }
-    if let (Some(out), Some((base, model))) = (&args.svg, &base) {
-        runtime::write_atomically(out, picture(&adapter, base, model)?.as_bytes())?;
-        mode.say(format_args!("\nwrote         {}", out.display()));
+    if let (Some(out), Some((base, model))) = (&out, base) {
+        out.write(picture(&adapter, base, model)?.as_bytes())?;
+        mode.say("");
+        mode.say(format_args!("wrote         {}", out.path().display()));
     }
     mode.result(&json!({
         "task": adapter.task(),
@@ -108,6 +113,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "seed": summary.seed,
         "lambda": summary.lambda,
         "tau": summary.tau,
+        "settings": file.settings_json()?,
         "entries": entries,
     }));
     Ok(())

@@ -1,9 +1,12 @@
 //! The `taps` command: one file a subcommand.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong use. With `--json` a command prints one object on stdout and
-//! nothing else; progress goes to stderr.
+//! nothing else; progress and notes go to stderr. Outputs are checked before the work whose result they take, and no
+//! command replaces what it reads.
 
+mod adapter_file;
 mod change;
+mod console;
 mod convert;
 mod demo;
 mod digits;
@@ -14,6 +17,7 @@ mod folder;
 mod image_args;
 mod inspect;
 mod keys;
+mod output;
 mod pictures;
 mod planned;
 mod predict;
@@ -24,6 +28,7 @@ mod recode;
 mod record;
 mod report;
 mod session;
+mod signals;
 mod text;
 mod train;
 mod train_joint;
@@ -95,31 +100,17 @@ struct Mode {
     threads: usize,
 }
 
-impl Mode {
-    /// Prints a line for a person.
-    fn say(&self, line: impl std::fmt::Display) {
-        if !self.json {
-            println!("{line}");
-        }
-    }
-
-    /// Prints the result for a machine.
-    fn result(&self, value: &serde_json::Value) {
-        if self.json {
-            println!("{value}");
-        }
-    }
-}
-
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let threads = match cli.threads {
-        Some(threads) => threads.into(),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = cli.threads.map_or(cores, usize::from);
+    if asked > cores {
+        console::note(format_args!("--threads {asked}: this machine has {cores} cores, and so many threads are used"));
+    }
+    let threads = asked.min(cores);
     if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
-        eprintln!("error: {error}");
+        console::error(error);
         return ExitCode::from(1);
     }
     let mode = Mode { json: cli.json, threads };
@@ -142,10 +133,14 @@ pub fn main() -> ExitCode {
         Command::Sign(args) => keys::sign(&args, mode),
         Command::Verify(args) => verify::run(&args, mode),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", chain(&error));
+    match (done, console::unsaid()) {
+        (Ok(()), None) => ExitCode::SUCCESS,
+        (Ok(()), Some(reason)) => {
+            console::error(format_args!("standard output: {reason}; what the command was to do is done"));
+            ExitCode::from(1)
+        }
+        (Err(error), _) => {
+            console::error(chain(&error));
             ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
         }
     }

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::adapter_file::TrustArgs;
+use super::console::note;
 use super::engine::{DeviceArgs, Engine};
-use super::session::{BaseArgs, ColumnArgs, Session, TrustArgs};
+use super::session::{BaseArgs, ColumnArgs, Session};
 use super::text::percent;
 use super::{Error, Mode};
-use crate::data::{Columns, read_images, read_texts};
+use crate::data::{read_images, read_texts};
 use crate::kernels::Segments;
-use crate::runtime::{Input, Runtime, Tokens};
+use crate::runtime::{Input, Tokens};
 
 #[derive(ClapArgs)]
 #[command(
@@ -41,8 +43,9 @@ pub(super) struct Args {
 impl Args {
     fn inputs(&self) -> Result<Vec<String>, Error> {
         if let Some(path) = &self.data {
-            let columns: Columns = self.columns.columns();
-            return Ok(read_texts(path, &columns)?);
+            let found = read_texts(path, &self.columns.columns())?;
+            found.notes.iter().for_each(note);
+            return Ok(found.texts);
         }
         if !self.inputs.is_empty() {
             return Ok(self.inputs.clone());
@@ -50,25 +53,26 @@ impl Args {
         if stdin().is_terminal() {
             return Err(Error::Usage("nothing to predict: give texts, --data, or lines on stdin".to_owned()));
         }
+        // A blank line is a text, too: what is printed are as many lines.
         let lines: Result<Vec<String>, _> = stdin().lock().lines().collect();
-        let lines = lines.map_err(|error| Error::Failed(format!("stdin: {error}")))?;
-        Ok(lines.into_iter().filter(|line| !line.trim().is_empty()).collect())
+        lines.map_err(|error| Error::Failed(format!("stdin: {error}")))
     }
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     const BATCH: usize = 32;
     let inputs = args.inputs()?;
-    let Session { base, model, tokenizer, image } = Session::open(&args.base)?;
-    let runtime = args.trust.on(Runtime::new(base, &model).with_threads(mode.threads))?;
-    let engine = Engine::open(runtime, &args.adapters, &args.device)?;
-    let mut predictions = Vec::new();
+    let adapters = args.trust.keys()?.read_all(&args.adapters)?;
+    let session = Session::open(&args.base.base, &args.base.how, &adapters)?;
+    let engine = Engine::open(session.runtime(mode), &adapters, &args.device)?;
+    let (mut predictions, mut cut) = (Vec::new(), 0);
     for chunk in inputs.chunks(BATCH) {
-        let batch = match (&tokenizer, &image) {
+        let batch = match (&session.tokenizer, &session.image) {
             (Some(tokenizer), _) => {
                 let encoded = tokenizer.encode_batch(chunk)?;
-                let segments = Segments::from_lengths(encoded.iter().map(Vec::len));
-                Input::Tokens(Tokens { ids: encoded.concat(), segments })
+                cut += encoded.iter().filter(|text| text.is_cut).count();
+                let segments = Segments::from_lengths(encoded.iter().map(|text| text.ids.len()));
+                Input::Tokens(Tokens { ids: encoded.into_iter().flat_map(|text| text.ids).collect(), segments })
             }
             (None, Some(spec)) => Input::Images(read_images(chunk, spec)?),
             (None, None) => return Err(Error::Failed("the base reads neither texts nor images".to_owned())),
@@ -77,12 +81,15 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
             let name = engine.task(task).0;
             for (input, (label, probability)) in chunk.iter().zip(engine.predict(task, &batch)?) {
                 let probability = f64::from(probability);
-                let shown = if engine.tasks() > 1 { format!("{name}\t") } else { String::new() };
-                mode.say(format_args!("{shown}{label}\t{}\t{input}", percent(probability)));
+                let fields = [name, &label, &percent(probability), input];
+                mode.row(if engine.tasks() > 1 { &fields } else { &fields[1..] });
                 predictions.push(json!({ "input": input, "task": name, "label": label, "probability": probability }));
             }
         }
     }
-    mode.result(&json!({ "predictions": predictions }));
+    if let Some(tokenizer) = session.tokenizer.as_ref().filter(|_| cut > 0) {
+        note(format_args!("{cut} {}", tokenizer.cut_off()));
+    }
+    mode.result(&json!({ "predictions": predictions, "cut_off": cut }));
     Ok(())
 }

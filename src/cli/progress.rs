@@ -6,20 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::text::{bytes, percent};
+use super::{console, signals};
 use crate::runtime::Score;
 use crate::train::{Amount, Event, Observer, Phase};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Makes Ctrl-C end a fine-tune with the best adapter so far, and a second one end the process.
-pub(super) fn stop_on_ctrl_c() {
-    let installed = ctrlc::set_handler(|| {
+/// Makes Ctrl-C, the end of a terminal and a request to end stop a fine-tune with the best adapter so far, and a second
+/// one end the process.
+pub(super) fn stop_on_signals() {
+    if let Err(error) = signals::on_each(|code| {
         if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            std::process::exit(code);
         }
-    });
-    if let Err(error) = installed {
-        eprintln!("note: Ctrl-C will end the run without an adapter: {error}");
+    }) {
+        console::note(format_args!("Ctrl-C will end the run without an adapter: {error}"));
     }
 }
 
@@ -46,8 +47,8 @@ impl Progress {
     fn line(&self, line: String) {
         match (self.quiet, self.terminal) {
             (true, _) => {}
-            (false, true) => self.bar.println(line),
-            (false, false) => eprintln!("{line}"),
+            (false, true) => self.bar.println(console::escaped(&line)),
+            (false, false) => console::progress(line),
         }
     }
 }
@@ -55,7 +56,7 @@ impl Progress {
 impl Progress {
     /// Says what must not be missed, also where progress is not shown.
     fn note(&self, line: &str) {
-        if self.quiet { eprintln!("note: {line}") } else { self.line(format!("note: {line}")) }
+        if self.quiet { console::note(line) } else { self.line(format!("note: {line}")) }
     }
 }
 

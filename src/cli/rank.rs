@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::progress::{Progress, stop_on_ctrl_c};
+use super::progress::{Progress, stop_on_signals};
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::{Error, Mode};
-use crate::runtime::write_atomically;
+use crate::files::read_json;
 use crate::train::{Config, Ranking, rank};
 
 /// The file of a ranking that a base comes with.
@@ -36,14 +36,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
-    let session = Session::open(&args.base)?;
+    let session = Session::open(&args.base.base, &args.base.how, &[])?;
+    let out = session.output("--out", &args.out, &[(&args.data, "the data")])?;
     let how = args.read.options(session.image.as_ref())?;
     let examples = session.examples(&args.data, how)?;
-    stop_on_ctrl_c();
+    stop_on_signals();
     let config = Config { probe_batches: args.batches, seed: args.seed, threads: mode.threads, ..Config::default() };
     let ranking = rank(&session.base, &session.model, &examples, &config, &mut Progress::new(mode.json))?;
     let text = serde_json::to_string_pretty(&ranking).map_err(|error| Error::Failed(error.to_string()))?;
-    write_atomically(&args.out, text.as_bytes())?;
+    out.write(text.as_bytes())?;
     for (place, layer) in ranking.layers.iter().enumerate() {
         mode.say(format_args!("{:>3}  {:<10.3e} {}", place + 1, layer.worth, layer.name));
     }
@@ -57,6 +58,6 @@ pub(super) fn read(file: Option<&Path>, base: &Path) -> Result<Ranking, Error> {
     let folder = if base.is_dir() { base } else { base.parent().unwrap_or(Path::new("")) };
     let path = file.map_or_else(|| folder.join(SHIPPED), Path::to_owned);
     let unusable = |reason: String| Error::Usage(format!("{}: no ranking of layers: {reason}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| unusable(format!("{error}; `taps rank` writes one")))?;
-    serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))
+    let json = read_json(&path).map_err(|error| unusable(format!("{error}; `taps rank` writes one")))?;
+    serde_json::from_value(json).map_err(|error| unusable(error.to_string()))
 }

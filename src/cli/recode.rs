@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::{Value, json};
 
-use super::inspect::{parse, read};
+use super::adapter_file::{AdapterFile, TrustArgs};
+use super::output::inputs;
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, quantity};
 use crate::convert::{Kind, Rank, Recode, Recoded, Storage, recode};
 use crate::data::Options;
-use crate::format::Adapter;
-use crate::runtime::{Examples, Network, write_atomically};
+use crate::runtime::{Examples, Network};
 use crate::train::Config;
 
 /// Steps of calibration, and examples to measure on, unless others are asked for.
@@ -73,6 +73,8 @@ pub(super) struct Args {
     seed: u64,
     #[command(flatten)]
     read: ReadArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -157,9 +159,10 @@ impl Args {
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let storage = args.storage()?;
-    let file = read(&args.adapter)?;
-    let adapter = parse(&args.adapter, &file)?;
-    let session = Session::open(&args.base)?;
+    let files = [args.trust.keys()?.read(&args.adapter)?];
+    let adapter = files[0].adapter()?;
+    let session = Session::open(&args.base.base, &args.base.how, &files)?;
+    let out = session.output("OUT", &args.out, &inputs(&args.data, "the data"))?;
     let labels: Vec<String> = adapter.labels().map(str::to_owned).collect();
     let labels = if labels.is_empty() { session.model.layout().labels() } else { &labels };
     let how = Options { labels: Some(labels), ..args.read.options(session.image.as_ref())? };
@@ -173,13 +176,13 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     };
     let examples = examples.as_ref().map(|examples| examples as &dyn Examples);
     let recoded = recode(&session.base, &session.model, &adapter, &settings, examples)?;
-    write_atomically(&args.out, &recoded.bytes)?;
+    out.write(&recoded.bytes)?;
     tell(&recoded, mode);
-    let (before, after) = (bytes(file.len()), bytes(recoded.bytes.len()));
+    let (before, after) = (bytes(adapter.len()), bytes(recoded.bytes.len()));
     mode.say(format_args!("wrote   {}: {after} in place of {before}", args.out.display()));
     let mut result = summary(&recoded);
     result["out"] = args.out.display().to_string().into();
-    result["bytes_before"] = file.len().into();
+    result["bytes_before"] = adapter.len().into();
     mode.result(&result);
     Ok(())
 }
@@ -187,14 +190,14 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
 /// Stores an adapter that was just tuned anew, by the examples it was tuned on.
 pub(super) fn tuned(
     session: &Session,
-    exact: &Adapter<'_>,
+    exact: &AdapterFile,
     storage: Storage,
     examples: &dyn Examples,
     config: &Config,
 ) -> Result<Recoded, Error> {
     let (seed, threads) = (config.seed, config.threads);
     let settings = Recode { storage, calibration: CALIBRATION, examples: EXAMPLES, seed, threads };
-    Ok(recode(&session.base, &session.model, exact, &settings, Some(examples))?)
+    Ok(recode(&session.base, &session.model, &exact.adapter()?, &settings, Some(examples))?)
 }
 
 /// Prints what became of each tensor, and of the whole.

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use super::planned::Planned;
 use super::progress::Progress;
-use super::{Error, inspect};
+use crate::files::{Output, read_json};
 use crate::format::{Adapter, Digest};
-use crate::runtime::{Score, write_atomically};
+use crate::runtime::Score;
 use crate::train::{Config, Event, Observer, Phase, Tuned};
 
 /// How file names of records end.
@@ -116,7 +117,7 @@ impl Record {
         Self {
             task: adapter.task().to_owned(),
             method: adapter.method().to_owned(),
-            parameters: adapter.entries().map(|entry| entry.elements() as u64).sum(),
+            parameters: adapter.entries().fold(0, |sum, entry| sum.saturating_add(entry.elements() as u64)),
             adapter: Some(adapter.digest().to_string()),
             architecture: adapter.architecture().to_owned(),
             settings: Settings {
@@ -165,8 +166,11 @@ impl Record {
 
     /// Reads a record and checks that its numbers can be drawn.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = inspect::read(path)?;
-        let record: Self = serde_json::from_slice(&bytes)
+        Self::of(path, read_json(path)?)
+    }
+
+    fn of(path: &Path, json: serde_json::Value) -> Result<Self, Error> {
+        let record: Self = serde_json::from_value(json)
             .map_err(|error| Error::Failed(format!("{}: not the record of a run: {error}", path.display())))?;
         let scores = [record.validation_accuracy, record.head_alone_accuracy, record.test_accuracy];
         let epochs = &record.curves.epochs;
@@ -185,45 +189,43 @@ impl Record {
         Err(Error::Failed(format!("{}: not the record of a run: {message}", path.display())))
     }
 
-    /// Writes the record of the adapter at `adapter` and returns where.
-    pub(super) fn write(&self, adapter: &Path) -> Result<PathBuf, Error> {
-        let path = path(adapter);
-        save(&path, self)?;
-        Ok(path)
+    /// Writes the record.
+    pub(super) fn write(&self, out: &Output) -> Result<(), Error> {
+        save(out, self)
     }
 }
 
 /// A record to add a test accuracy to: everything else in the file stays, known here or not.
 pub(super) struct Measured {
-    path: PathBuf,
+    out: Output,
     all: serde_json::Value,
 }
 
 impl Measured {
     /// Opens the record of the run that made the adapter of this task and digest.
     pub(super) fn open(path: &Path, task: &str, digest: Option<Digest>) -> Result<Self, Error> {
-        let record = Record::read(path)?;
+        let all = read_json(path)?;
+        let record = Record::of(path, all.clone())?;
         let digest = digest.map(|digest| digest.to_string());
         if record.task != task || record.adapter.is_some() && record.adapter != digest {
             let (path, of) = (path.display(), record.task);
             let message = format!("{path}: the record of another adapter, of task {of}: name that of {task}");
             return Err(Error::Usage(message));
         }
-        let all = serde_json::from_slice(&inspect::read(path)?)
-            .map_err(|error| Error::Failed(format!("{}: not the record of a run: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), all })
+        Ok(Self { out: Output::at(path)?, all })
     }
 
     pub(super) fn save(mut self, accuracy: f64) -> Result<(), Error> {
         self.all["test_accuracy"] = accuracy.into();
-        save(&self.path, &self.all)
+        save(&self.out, &self.all)
     }
 }
 
-fn save(path: &Path, value: &impl Serialize) -> Result<(), Error> {
-    let mut bytes = serde_json::to_vec(value).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
+fn save(out: &Output, value: &impl Serialize) -> Result<(), Error> {
+    let json = serde_json::to_vec(value);
+    let mut bytes = json.map_err(|error| Error::Failed(format!("{}: {error}", out.path().display())))?;
     bytes.push(b'\n');
-    Ok(write_atomically(path, &bytes)?)
+    Ok(out.write(&bytes)?)
 }
 
 fn accuracy(score: &Score) -> Option<f64> {

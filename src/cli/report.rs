@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::adapter_file::TrustArgs;
+use super::console::note;
 use super::folder::{Folder, Tuned};
+use super::output::output;
 use super::pictures::{HeatMap, Page, Row, curves, scatter, table};
+use super::session::{HowArgs, Session};
 use super::{Error, Mode};
-use crate::base::Base;
 use crate::models::Model;
-use crate::runtime::{Network, write_atomically};
+use crate::runtime::Network;
 
 #[derive(ClapArgs)]
 #[command(
@@ -26,6 +29,10 @@ pub(super) struct Args {
     /// Page to write; an existing one is replaced whole [default: report.html in DIR]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
@@ -33,25 +40,17 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         return Err(Error::Usage(format!("there is no folder {}", args.folder.display())));
     }
     let out = args.out.clone().unwrap_or_else(|| args.folder.join("report.html"));
-    let parent = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(parent) = parent.filter(|folder| !folder.is_dir()) {
-        return Err(Error::Usage(format!("--out: there is no folder {}", parent.display())));
-    }
-    let base = match &args.base {
-        Some(path) => {
-            let base = Base::open(path)?;
-            let model = Model::open(&base)?;
-            Some((base, model))
-        }
-        None => None,
+    let session = args.base.as_ref().map(|path| Session::open(path, &args.how, &[])).transpose()?;
+    let read: Vec<PathBuf> = Folder::files(&args.folder)?;
+    let inputs: Vec<_> = read.iter().map(|path| (path.as_path(), "a file to report on")).collect();
+    let place = match &session {
+        Some(session) => session.output("--out", &out, &inputs)?,
+        None => output("--out", &out, inputs)?,
     };
-    let base = base.as_ref().map(|(base, model)| (base, model));
-    let folder = Folder::read(&args.folder, base)?;
-    for problem in &folder.problems {
-        eprintln!("note: left out {problem}");
-    }
-    let page = page(args, &folder, base.map(|(_, model)| model))?;
-    write_atomically(&out, page.html().as_bytes())?;
+    let folder = Folder::read(&args.folder, &args.trust.keys()?, session.as_ref(), mode)?;
+    folder.problems.iter().for_each(|problem| note(format_args!("left out {problem}")));
+    let page = page(args, &folder, session.as_ref().map(|session| &session.model))?;
+    place.write(page.html().as_bytes())?;
     let (adapters, runs) = (folder.adapters.len(), folder.runs.len());
     mode.say(format_args!("wrote   {}: {adapters} adapters, {runs} runs", out.display()));
     mode.result(&json!({

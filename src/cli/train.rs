@@ -7,18 +7,21 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::adapter_file::{AdapterFile, check_names};
 use super::engine::DeviceArgs;
 use super::image_args::AugmentArgs;
+use super::output::inputs;
 use super::planned::Planned;
-use super::progress::{Progress, stop_on_ctrl_c};
-use super::record::{Record, Recorder};
+use super::progress::{Progress, stop_on_signals};
+use super::record::{self, Record, Recorder};
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::tune_args::TuneArgs;
-use super::{Error, Mode, inspect, pictures, recode};
+use super::{Error, Mode, pictures, recode};
 use crate::data::{Dataset, Options};
+use crate::files::Lock;
 use crate::format::Encoding;
-use crate::runtime::{Examples, Network, Score, write_atomically};
+use crate::runtime::{Examples, Network, Score};
 use crate::train::{Checkpoint, Config, Data, Replay, fine_tune};
 
 #[derive(ClapArgs)]
@@ -90,11 +93,22 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let (processor, arithmetic) = (args.device.processor(), args.device.arithmetic());
     let config = Config { processor, arithmetic, ..config };
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(Error::Usage(format!("--out: there is no folder {}", folder.display())));
-    }
-    let session = Session::open(&args.base)?;
+    let session = Session::open(&args.base.base, &args.base.how, &[])?;
+    // All that is written is checked before the work whose result it takes.
+    let data = [Some(&args.data), args.validation_data.as_ref(), args.replay.as_ref()].into_iter().flatten();
+    let mut read = inputs(data, "the data");
+    read.extend(inputs(args.tune.ranking(), "the ranking"));
+    let out = session.output("--out", &args.out, &read)?;
+    read.push((&args.out, "the adapter to write"));
+    let record_path = record::path(&args.out);
+    let record_out = args.record.then(|| session.output("--record", &record_path, &read)).transpose()?;
+    read.push((&record_path, "the record to write"));
+    let locked = args.checkpoint.as_ref().map(|path| {
+        session.output("--checkpoint", path, &read)?;
+        Lock::of(path).map_err(|error| Error::Usage(format!("--checkpoint: {error}")))
+    });
+    let _locked = locked.transpose()?;
+    check_names(&args.task, &[])?;
     let image = session.image.as_ref();
     let how = Options { augment: args.augment.augment(image)?, ..args.read.options(image)? };
     // Without a head of its own the task speaks of the base's classes.
@@ -113,6 +127,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         Some(path) => Some(session.examples(path, Options { labels: Some(examples.classes()), ..how })?),
         None => None,
     };
+    check_names(&args.task, examples.classes())?;
     mode.say(format_args!("base    {}", session.describe()));
     let (count, classes) = (own.len(), own.classes().len());
     mode.say(format_args!("data    {}: {count} examples of {classes} classes", args.data.display()));
@@ -120,10 +135,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         mode.say(format_args!("replay  {}: {} examples", path.display(), replay.replayed()));
     }
     let skipped: Vec<_> = [Some(&own), earlier.as_ref()].into_iter().flatten().flat_map(Dataset::skipped).collect();
-    for (path, reason) in &skipped {
-        eprintln!("note: skipped {}: {reason}", path.display());
-    }
-    stop_on_ctrl_c();
+    stop_on_signals();
     let data = Data { train: examples, validation: validation.as_ref().map(|examples| examples as &dyn Examples) };
     let mut progress = Recorder::new(Progress::new(mode.json), &config);
     let (base, model) = (&session.base, &session.model);
@@ -135,23 +147,21 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let course = progress.finish();
     let recoded = storage.map(|storage| {
         let exact = tuned.adapter(base, model, &args.task, Encoding::F32)?;
-        recode::tuned(&session, &inspect::parse(&args.out, &exact)?, storage, examples, &config)
+        recode::tuned(&session, &AdapterFile::made(&args.out, exact), storage, examples, &config)
     });
     let recoded = recoded.transpose()?;
     let adapter = match &recoded {
         Some(recoded) => recoded.bytes.clone(),
         None => tuned.adapter(base, model, &args.task, args.tune.encoding())?,
     };
-    write_atomically(&args.out, &adapter)?;
+    out.write(&adapter)?;
+    let adapter = AdapterFile::made(&args.out, adapter);
     let layout = session.model.layout();
     let active = tuned.active_layers(layout);
     let names: Vec<&str> = active.iter().map(|&id| layout.layer(id).name.as_str()).collect();
-    let record = match args.record {
-        true => Some(
-            Record::of_run(&inspect::parse(&args.out, &adapter)?, &names, &config, &tuned, course).write(&args.out)?,
-        ),
-        false => None,
-    };
+    if let Some(out) = &record_out {
+        Record::of_run(&adapter.adapter()?, &names, &config, &tuned, course).write(out)?;
+    }
     match (&checkpoint, tuned.stopped) {
         (None, true) => mode.say("stopped: the best adapter so far is kept"),
         (Some(checkpoint), true) => mode.say(format_args!(
@@ -175,22 +185,26 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         }
         _ => mode.say("score   unknown: no examples were held out"),
     }
+    if tuned.head_was_better() {
+        mode.say("        the head alone scored better: what was asked for is kept, and --method head gives that");
+    }
     if let Some(recoded) = &recoded {
         recode::tell(recoded, mode);
     }
-    mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.len())));
+    mode.say(format_args!("wrote   {}: {}", args.out.display(), bytes(adapter.bytes.len())));
     if !skipped.is_empty() {
         mode.say(format_args!("skipped {} images that could not be read", skipped.len()));
     }
-    if let Some(record) = &record {
-        mode.say(format_args!("wrote   {}", record.display()));
+    if let Some(record) = &record_out {
+        mode.say(format_args!("wrote   {}", record.path().display()));
     }
     mode.result(&json!({
         "task": args.task,
         "out": args.out.display().to_string(),
-        "bytes": adapter.len(),
+        "bytes": adapter.bytes.len(),
         "validation_accuracy": share(best),
         "head_alone_accuracy": share(head),
+        "head_alone_was_better": tuned.head_was_better(),
         "active_layers": names,
         "tapped_layers": layout.tapped().count(),
         "epoch": tuned.epoch,
@@ -199,10 +213,11 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         "seconds_per_step": tuned.seconds_per_step,
         "stopped": tuned.stopped,
         "skipped": skipped.len(),
+        "notes": own.notes().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "replayed": replay.as_ref().map_or(0, Replay::replayed),
         "plan": tuned.plan.as_ref().map(|plan| Planned::new(plan, tuned.memory)),
         "recoded": recoded.as_ref().map(recode::summary),
-        "record": record.map(|path| path.display().to_string()),
+        "record": record_out.map(|record| record.path().display().to_string()),
     }));
     Ok(())
 }

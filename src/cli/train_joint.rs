@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::{Value, json};
 
+use super::adapter_file::check_names;
 use super::image_args::AugmentArgs;
-use super::progress::{Progress, stop_on_ctrl_c};
+use super::progress::{Progress, stop_on_signals};
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::tune_args::TuneArgs;
@@ -81,7 +82,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let config = args.config(mode.threads)?;
     config.check().map_err(|error| Error::Usage(error.to_string()))?;
     check_out(&args.out)?;
-    let session = Session::open(&args.base)?;
+    let session = Session::open(&args.base.base, &args.base.how, &[])?;
     let image = session.image.as_ref();
     let how = Options { augment: args.augment.augment(image)?, ..args.read.options(image)? };
     mode.say(format_args!("base    {}", session.describe()));
@@ -90,12 +91,10 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
         let set = session.examples(path, how.clone())?;
         let (count, classes) = (set.len(), set.classes().len());
         mode.say(format_args!("data    {name}: {}: {count} examples of {classes} classes", path.display()));
-        for (path, reason) in set.skipped() {
-            eprintln!("note: skipped {}: {reason}", path.display());
-        }
+        check_names(name, set.classes())?;
         examples.push(set);
     }
-    stop_on_ctrl_c();
+    stop_on_signals();
     let named = args.tasks.iter().zip(&examples);
     let tasks: Vec<JointTask<'_>> =
         named.map(|((name, _), examples)| JointTask { name, data: Data::from(examples) }).collect();

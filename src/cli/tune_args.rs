@@ -264,6 +264,11 @@ impl TuneArgs {
         })
     }
 
+    /// The file of a ranking, where one is named.
+    pub(super) fn ranking(&self) -> Option<&PathBuf> {
+        self.ranking.as_ref()
+    }
+
     /// The same settings; where nothing limits the layers, and they are not named, with a cap that suits most tasks.
     pub(super) fn capped(&self, config: Config) -> Config {
         let free = self.max_active_layers.is_none() && !config.budget.limits_layers();

@@ -6,7 +6,7 @@ use super::Error;
 use super::made::{About, Made, file, summary};
 use crate::base::Base;
 use crate::format::{Adapter, Encoding, Role};
-use crate::runtime::{Network, Task};
+use crate::runtime::{Network, Settings, Task};
 
 /// How deltas are combined. A layer that an adapter lacks is a delta of zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,7 +57,13 @@ pub fn combine(
             let reason = "it was made for another base, and deltas of different bases do not add up".to_owned();
             return Err(Error::Combine { task: adapter.task().to_owned(), reason });
         }
-        Task::build(base, network, adapter, adapter.task())?;
+        Task::build(network, adapter, adapter.task())?;
+        if let Some(differs) =
+            Settings::of_adapter(adapter).differences(&Settings::of_adapter(first)).into_iter().next()
+        {
+            let reason = format!("its {differs}, as that of {}", first.task());
+            return Err(Error::Combine { task: adapter.task().to_owned(), reason });
+        }
         for entry in adapter.entries() {
             let mut values = vec![0.0; entry.elements()];
             entry.decode_into(&mut values)?;
@@ -86,7 +92,8 @@ pub fn combine(
     }
     let labels: Vec<String> = first.labels().map(str::to_owned).collect();
     let method = if matches!(how, Combine::Sum { .. }) { "sum" } else { "ties" };
-    file(base, network, &About { task, method, labels: &labels, summary: summary(layout, active, None) }, tensors)
+    let (settings, summary) = (&Settings::of_adapter(first), summary(layout, active, None));
+    file(base, network, &About { task, method, labels: &labels, settings, summary }, tensors)
 }
 
 /// The deltas of one tensor as one.

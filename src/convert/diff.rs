@@ -5,7 +5,7 @@ use super::made::{About, Made, file, summary};
 use super::recode::{Measure, Opened, Unit, best, error};
 use crate::base::Base;
 use crate::format::{Adapter, Role};
-use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network, Param, Part, Score};
+use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network, Param, Part, Score, Settings};
 
 /// What a fine-tuned checkpoint is made into.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub struct Diff<'a> {
     pub max_active_layers: Option<usize>,
     /// The most bytes of the file.
     pub max_bytes: Option<usize>,
+    /// What the adapter is bound to beside the network's own settings, as the tokenizer.
+    pub settings: &'a Settings,
     /// Examples to rank layers by: how far the outputs move without each. Without them by the norm of the delta as a share
     /// of that of the base's weight.
     pub examples: Option<&'a dyn Examples>,
@@ -71,7 +73,9 @@ pub fn diff<N: Network>(
     // Embeddings would outweigh everything else together.
     let lost = |kind| kind == LayerKind::Embedding;
     let all = tensors(base, layout, tuned, tuned_network.layout(), |id| !lost(layout.layer(id).kind))?;
+    let bound = network.settings().and(settings.settings);
     let about = |active: usize| About {
+        settings: &bound,
         task: settings.task,
         method: "diff",
         labels: tuned_network.layout().labels(),
@@ -122,6 +126,9 @@ fn check<N: Network>(network: &N, tuned: &Base, tuned_network: &N) -> Result<(),
     let (layout, found) = (network.layout(), tuned_network.layout());
     if network.architecture() != tuned_network.architecture() {
         return Err(other(format!("it is {} and not {}", tuned_network.architecture(), network.architecture())));
+    }
+    if let Some(differs) = tuned_network.settings().differences(&network.settings()).into_iter().next() {
+        return Err(other(format!("its {differs}, as of the base")));
     }
     if layout.len() != found.len() {
         return Err(other(format!("it has {} layers, and the base {}", found.len(), layout.len())));

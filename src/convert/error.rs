@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{base, format, runtime, train};
+use crate::{base, files, format, runtime, train};
 
 /// Why an adapter could not be made from other files, or stored anew.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum Error {
 
     #[error("the adapter cannot be written: {0}")]
     Format(#[from] format::Error),
+
+    #[error(transparent)]
+    File(#[from] files::Error),
 
     #[error(transparent)]
     Base(#[from] base::Error),

@@ -3,13 +3,14 @@
 use super::Error;
 use crate::base::Base;
 use crate::format::{Adapter, Digest, Draft, Encoding, Role, Shape, Summary, TensorDraft};
-use crate::runtime::{Layout, Network, Param};
+use crate::runtime::{Layout, Network, Param, Settings};
 
 /// What a new adapter says of itself.
 pub(super) struct About<'a> {
     pub(super) task: &'a str,
     pub(super) method: &'a str,
     pub(super) labels: &'a [String],
+    pub(super) settings: &'a Settings,
     pub(super) summary: Summary,
 }
 
@@ -72,6 +73,7 @@ pub(super) fn file(
         content: base.content(),
         summary: about.summary,
         labels: &labels,
+        settings: &about.settings.drafts(),
         tensors: &drafts,
     };
     let mut bytes = vec![0; draft.encoded_len()?];
@@ -88,7 +90,8 @@ pub(super) fn remade(
 ) -> Result<Vec<u8>, Error> {
     let labels: Vec<String> = adapter.labels().map(str::to_owned).collect();
     let (task, method, summary) = (adapter.task(), adapter.method(), adapter.summary());
-    file(base, network, &About { task, method, labels: &labels, summary }, tensors)
+    let settings = &Settings::of_adapter(adapter);
+    file(base, network, &About { task, method, labels: &labels, settings, summary }, tensors)
 }
 
 /// A summary of a task with `active` layers of a network.

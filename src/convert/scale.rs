@@ -23,7 +23,7 @@ pub fn scale(
             return Err(Error::Setting { name, found: value.to_string(), expected: "a number" });
         }
     }
-    Task::build(base, network, adapter, adapter.task())?;
+    Task::build(network, adapter, adapter.task())?;
     let (blocks, mut tensors) = (blocks(network.layout()), Vec::new());
     for entry in adapter.entries() {
         let factor = match (entry.role, block(entry.name)) {

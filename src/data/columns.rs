@@ -6,7 +6,7 @@ use std::path::Path;
 const TEXT_NAMES: [&str; 6] = ["text", "sentence", "utterance", "query", "content", "review"];
 const LABEL_NAMES: [&str; 5] = ["label", "category", "intent", "class", "target"];
 
-/// Columns of a CSV, TSV or JSONL file.
+/// Columns of a CSV, TSV or JSONL file, and how they are told apart.
 ///
 /// A column left at `None` is recognised by its name, whatever its case: `text`, `sentence`, `utterance`,
 /// `query`, `content` or `review`; and `label`, `category`, `intent`, `class` or `target`. In a file of two
@@ -17,6 +17,10 @@ pub struct Columns {
     pub text: Option<String>,
     /// Name of the column that holds the label.
     pub label: Option<String>,
+    /// What separates the fields of a CSV or TSV file, an ASCII character; by default a comma and a tab.
+    pub delimiter: Option<char>,
+    /// Whether fields of a CSV or TSV file may be quoted with `"`; by default those of CSV may, and in TSV a quote is text.
+    pub quoting: Option<bool>,
 }
 
 /// Positions of the columns in a header.
@@ -30,7 +34,7 @@ impl Columns {
     /// Positions in the `header` of `path`. A label that is not `labelled` may be absent.
     ///
     /// # Errors
-    /// [`Error::MissingColumn`].
+    /// [`Error::MissingColumn`] and [`Error::SameColumns`].
     pub(super) fn find(&self, header: &[String], path: &Path, labelled: bool) -> Result<Positions> {
         let missing = |role, column: &Option<String>| Error::MissingColumn {
             path: path.to_path_buf(),
@@ -50,6 +54,12 @@ impl Columns {
         // A name that was asked for is looked for even where the label is not needed.
         if label.is_none() && (labelled || self.label.is_some()) {
             return Err(missing("label", &self.label));
+        }
+        for column in [Some(text), label].into_iter().flatten() {
+            let count = header.iter().filter(|name| **name == header[column]).count();
+            if count > 1 {
+                return Err(Error::SameColumns { path: path.to_path_buf(), name: header[column].clone(), count });
+            }
         }
         Ok(Positions { text, label })
     }
@@ -72,7 +82,7 @@ mod tests {
 
     fn find(header: &[&str], text: Option<&str>, label: Option<&str>, labelled: bool) -> Result<Positions> {
         let header: Vec<String> = header.iter().map(|name| name.to_string()).collect();
-        let columns = Columns { text: text.map(String::from), label: label.map(String::from) };
+        let columns = Columns { text: text.map(String::from), label: label.map(String::from), ..Columns::default() };
         columns.find(&header, Path::new("a.csv"), labelled)
     }
 
@@ -119,5 +129,22 @@ mod tests {
         assert_eq!(role(find(&["text", "a"], None, Some("z"), true)), ("label", Some("z".into()), 2));
         assert_eq!(role(find(&["text", "a"], Some("z"), None, false)), ("text", Some("z".into()), 2));
         assert_eq!(role(find(&["words"], None, None, true)), ("text", None, 1));
+    }
+
+    #[test]
+    fn a_column_that_is_there_twice_is_an_error_where_it_is_read() {
+        let twice = find(&["text", "label", "text"], None, None, true);
+        assert!(matches!(twice, Err(Error::SameColumns { name, count: 2, .. }) if name == "text"));
+        let twice = find(&["text", "label", "label"], None, None, true);
+        assert!(matches!(twice, Err(Error::SameColumns { name, .. }) if name == "label"));
+        assert_eq!(find(&["text", "label", "note", "note"], None, None, true).unwrap(), positions(0, 1));
+    }
+
+    #[test]
+    fn another_delimiter_is_suggested() {
+        let message = |header: &str| find(&[header], None, None, true).unwrap_err().to_string();
+        assert!(message("text;label").contains("--delimiter ';'"));
+        assert!(message("text\tlabel").contains("--delimiter tab"));
+        assert!(message("words").contains("--text-column"));
     }
 }

@@ -1,7 +1,7 @@
 //! Labelled examples of either kind.
 
-use super::{ImageSet, TextSet};
-use crate::runtime::{self, Examples, Input};
+use super::{ImageSet, Note, TextSet};
+use crate::runtime::{self, Examples, Input, Settings};
 use std::path::PathBuf;
 
 /// Labelled examples of either kind.
@@ -19,6 +19,14 @@ impl Dataset {
         match self {
             Dataset::Text(_) => &[],
             Dataset::Images(set) => set.skipped(),
+        }
+    }
+
+    /// What else people should know of the data: what is left out, or cut off.
+    pub fn notes(&self) -> &[Note] {
+        match self {
+            Dataset::Text(set) => set.notes(),
+            Dataset::Images(set) => set.notes(),
         }
     }
 
@@ -45,6 +53,10 @@ impl Examples for Dataset {
 
     fn rows(&self, index: usize) -> usize {
         self.examples().rows(index)
+    }
+
+    fn settings(&self) -> Settings {
+        self.examples().settings()
     }
 
     fn batch(&self, indices: &[usize]) -> Result<Input, runtime::Error> {

@@ -1,6 +1,7 @@
 //! What can be wrong with a data set, where, and what to do about it.
 
 use super::idx::IdxError;
+use crate::files;
 use std::path::{Path, PathBuf};
 
 /// Why data could not be read.
@@ -18,6 +19,9 @@ pub enum Error {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// A file is of a size or kind that is not read.
+    #[error(transparent)]
+    File(files::Error),
     /// A CSV or TSV file is malformed.
     #[error("{}: malformed record; every record needs as many fields as the header, in UTF-8", place(path, *line))]
     Csv {
@@ -40,8 +44,8 @@ pub enum Error {
     },
     /// The text or the label column is not there, or cannot be told from the others.
     #[error(
-        "{}: no {} among the columns {}; name it with `--{role}-column`",
-        path.display(), wanted(role, column.as_deref()), list(found)
+        "{}: no {} among the columns {}; {}",
+        path.display(), wanted(role, column.as_deref()), list(found), way_out(role, found)
     )]
     MissingColumn {
         /// The file.
@@ -65,7 +69,7 @@ pub enum Error {
     },
     /// A label is none of the classes of the adapter.
     #[error(
-        "{}: label `{label}` is none of the adapter's {known} classes; use the data set's own adapter or relabel",
+        "{}: label `{label}` is none of the adapter's {known} classes{hint}; use the data set's own adapter or relabel",
         place(path, *line)
     )]
     UnknownLabel {
@@ -77,6 +81,68 @@ pub enum Error {
         label: String,
         /// Number of known classes.
         known: usize,
+        /// What it may be meant to be, after `; `; empty where nothing is like it.
+        hint: String,
+    },
+    /// Two labels look the same and are not.
+    #[error(
+        "{}: the labels `{a}` and `{b}` look the same and are two classes; write both alike (Unicode normalization form C)",
+        path.display()
+    )]
+    SameLabels {
+        /// The file or folder.
+        path: PathBuf,
+        /// One of them, with what is not ASCII as numbers.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// The subfolders of a folder are no classes.
+    #[error("{}: {} are the parts of a data set and no classes; name one of them", path.display(), list(found))]
+    Splits {
+        /// The folder.
+        path: PathBuf,
+        /// Its subfolders.
+        found: Vec<String>,
+    },
+    /// A quote of a CSV file has no end where one could be.
+    #[error(
+        "{}:{line}: {problem}; double every quote within a field, or pass `--quoting off` where quotes are text",
+        path.display()
+    )]
+    Quote {
+        /// The file.
+        path: PathBuf,
+        /// Line on which the field begins, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A character cannot separate fields.
+    #[error("{}: fields cannot be separated by {delimiter:?}; name an ASCII character that is no quote and no line break", path.display())]
+    Delimiter {
+        /// The file.
+        path: PathBuf,
+        /// The character.
+        delimiter: char,
+    },
+    /// A file is not text.
+    #[error("{}: not UTF-8 from byte {at} on; save it as UTF-8", path.display())]
+    Utf8 {
+        /// The file.
+        path: PathBuf,
+        /// Position of the first byte that is none.
+        at: usize,
+    },
+    /// A column that is to be read is there twice.
+    #[error("{}: there are {count} columns `{name}`; rename all but one, or name another (`--text-column`, `--label-column`)", path.display())]
+    SameColumns {
+        /// The file.
+        path: PathBuf,
+        /// Their name.
+        name: String,
+        /// How many there are.
+        count: usize,
     },
     /// There is nothing to read.
     #[error("{}: no examples; expected {expected}", path.display())]
@@ -95,13 +161,13 @@ pub enum Error {
         /// The class folder.
         path: PathBuf,
     },
-    /// `tokenizer.json` is malformed.
-    #[error("{}: not a tokenizer; expected the `tokenizer.json` of the base", path.display())]
-    Tokenizer {
+    /// `tokenizer.json` is malformed, or holds what is not known to be harmless.
+    #[error("{}: not a tokenizer that is read here: {problem}", path.display())]
+    Hazard {
         /// The file.
         path: PathBuf,
-        /// What the tokenizer library says.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What is wrong, and where.
+        problem: String,
     },
     /// The limit on tokens leaves no room for text.
     #[error("{}: {max_tokens} tokens, of which {special} are special, leave none for text; allow more", path.display())]
@@ -122,6 +188,21 @@ pub enum Error {
         text: String,
         /// What the tokenizer library says.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A text has more letters than its tokens could be told from.
+    #[error(
+        "{}: {text:?}… has {bytes} bytes and fewer tokens than the limit in its first {read}; split it or leave it out",
+        path.display()
+    )]
+    TooLong {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The beginning of the text.
+        text: String,
+        /// Its length.
+        bytes: usize,
+        /// How much of it was read.
+        read: usize,
     },
     /// A text has no token, not even a special one.
     #[error("{}: {text:?} gives no tokens; remove it", path.display())]
@@ -216,6 +297,15 @@ pub enum Error {
     },
 }
 
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Io { path, source } => Error::Io { path, source },
+            other => Error::File(other),
+        }
+    }
+}
+
 impl Error {
     /// Turns the failure of an operation on `path` into an error that names it.
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
@@ -239,6 +329,15 @@ fn wanted(role: &str, column: Option<&str>) -> String {
     match column {
         Some(column) => format!("{role} column `{column}`"),
         None => format!("{role} column is recognised"),
+    }
+}
+
+fn way_out(role: &str, found: &[String]) -> String {
+    let separated = |delimiter: &&str| found.len() == 1 && found[0].contains(*delimiter);
+    match [";", "\t", "|", ","].into_iter().find(separated) {
+        Some("\t") => "fields seem to be separated by tabs: pass `--delimiter tab`".to_owned(),
+        Some(delimiter) => format!("fields seem to be separated by `{delimiter}`: pass `--delimiter '{delimiter}'`"),
+        None => format!("name it with `--{role}-column`"),
     }
 }
 

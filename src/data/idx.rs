@@ -1,6 +1,7 @@
 //! IDX files, the format of MNIST: `00 00 08 N`, the N sides as big-endian `u32`, and that many bytes.
 
 use super::{Error, Result};
+use crate::files;
 use std::path::{Path, PathBuf};
 
 /// Grey images of an IDX file.
@@ -57,7 +58,7 @@ pub enum IdxError {
 /// [`Error::Io`], and [`Error::Idx`] if it is compressed, of another kind, or not as long as its header says.
 pub fn read_idx_images(path: impl AsRef<Path>) -> Result<IdxImages> {
     let path = path.as_ref();
-    parse_idx_images(&std::fs::read(path).map_err(Error::io(path))?, path)
+    parse_idx_images(&files::read(path)?, path)
 }
 
 /// Reads the labels of an IDX file.
@@ -66,7 +67,7 @@ pub fn read_idx_images(path: impl AsRef<Path>) -> Result<IdxImages> {
 /// Those of [`read_idx_images`].
 pub fn read_idx_labels(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let path = path.as_ref();
-    parse_idx_labels(&std::fs::read(path).map_err(Error::io(path))?, path)
+    parse_idx_labels(&files::read(path)?, path)
 }
 
 /// Images of an IDX file in memory, which errors call `path`.

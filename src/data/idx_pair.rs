@@ -2,7 +2,8 @@
 
 use super::classes::Classes;
 use super::idx::IdxError;
-use super::{Error, ImageSpec, Result, read_idx_images, read_idx_labels};
+use super::{Error, Result, decode, read_idx_images, read_idx_labels};
+use crate::runtime::ImageSpec;
 use image::{DynamicImage, GrayImage, ImageResult};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -28,11 +29,11 @@ impl IdxPair {
         if images.pixels.is_empty() {
             return Err(Error::NoExamples { path: path.into(), expected: "images of at least one pixel" });
         }
-        let mut pixels = spec.blank(images.count)?;
+        let mut pixels = decode::blank(spec, images.count)?;
         let sources = images.pixels.par_chunks(images.height * images.width);
         let fit = |(out, source): (&mut [u8], &[u8])| {
             let image = GrayImage::from_raw(images.width as u32, images.height as u32, source.to_vec());
-            spec.fit(image.map(DynamicImage::from).unwrap_or_default(), out)
+            decode::fit(spec, image.map(DynamicImage::from).unwrap_or_default(), out)
         };
         let fitted: ImageResult<()> = pixels.par_chunks_mut(spec.size()).zip(sources).map(fit).collect();
         fitted.map_err(|source| Error::Image { path: path.into(), source })?;

@@ -1,18 +1,30 @@
 //! A folder of images with one subfolder a class.
 
 use super::classes::Classes;
-use super::image_spec::decode;
+use super::decode::{self, decode};
 use super::records::extension;
-use super::{Error, ImageSpec, Result};
+use super::{Error, Note, Result};
+use crate::runtime::ImageSpec;
 use rayon::prelude::*;
+use std::fs::File as Opened;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Share of the images of a folder that may be unreadable before that is an error.
 pub const MAX_SKIPPED_SHARE: f64 = 0.01;
 
-const READ: [&str; 3] = ["jpg", "jpeg", "png"];
-/// Images that cannot be read are named and counted; whatever else lies in a folder is no image.
-const UNREAD: [&str; 8] = ["webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"];
+/// Extensions of images, whether they can be read or not: one that cannot is named and counted as one.
+const IMAGES: [&str; 24] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "jxl",
+    "jp2", "ppm", "pgm", "pbm", "pnm", "tga", "ico", "dng", "svg",
+];
+
+/// Names of the parts that a data set is divided into, which are no classes.
+const SPLITS: [&str; 10] =
+    ["train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "evaluation"];
+
+/// Folders within a class's folder, one in another.
+const DEPTH: usize = 16;
 
 /// Bytes of decoded images that are kept in memory unless another limit is asked for.
 const CACHE: usize = 2 << 30;
@@ -47,6 +59,7 @@ pub(super) struct ImageFolder {
     pub(super) classes: Vec<String>,
     /// The images that could not be read, and why.
     pub(super) skipped: Vec<(PathBuf, String)>,
+    pub(super) notes: Vec<Note>,
 }
 
 /// An image file and its class.
@@ -55,15 +68,22 @@ type File = (usize, PathBuf);
 impl ImageFolder {
     /// Decodes all images under `path`, by class and then by name.
     pub(super) fn read(path: &Path, spec: &ImageSpec, options: &FolderOptions<'_>) -> Result<Self> {
-        spec.check()?;
+        decode::check(spec)?;
         let given = options.labels;
-        let folders = entries(path, Path::is_dir)?;
+        let (folders, outside): (Vec<PathBuf>, Vec<PathBuf>) =
+            entries(path)?.into_iter().partition(|entry| entry.is_dir());
         let names: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
-        let classes = Classes::new(given, names.iter().map(String::as_str));
+        let is_split = |name: &String| SPLITS.contains(&name.to_lowercase().as_str());
+        if given.is_none() && !names.is_empty() && names.iter().all(is_split) {
+            return Err(Error::Splits { path: path.to_path_buf(), found: names });
+        }
+        let classes = Classes::new(given, names.iter().map(String::as_str), path)?;
+        let mut found = Found { others: outside, ..Found::default() };
         let mut files: Vec<File> = Vec::new();
         for (folder, name) in folders.iter().zip(&names) {
             let class = classes.index(name, folder, None)?;
-            let images = entries(folder, is_image)?;
+            found.walk(folder, &mut vec![folder.canonicalize().map_err(Error::io(folder))?])?;
+            let images = std::mem::take(&mut found.images);
             if images.is_empty() && given.is_none() {
                 return Err(Error::EmptyClass { path: folder.clone() });
             }
@@ -76,11 +96,12 @@ impl ImageFolder {
 
         let total = files.len();
         let mut read = Self {
-            pixels: spec.blank(total.min(options.cache / spec.size()))?,
+            pixels: decode::blank(spec, total.min(options.cache / spec.size()))?,
             files: Vec::new(),
             labels: Vec::with_capacity(total),
             classes: classes.into_names(),
             skipped: Vec::new(),
+            notes: found.notes(),
         };
         let rest = read.keep(spec, files);
         read.check(rest);
@@ -108,7 +129,7 @@ impl ImageFolder {
             let later = files.split_off(files.len().min(room - kept));
             let outs = self.pixels[kept * size..].par_chunks_mut(size);
             let failures: Vec<Option<String>> =
-                outs.zip(&files).map(|(out, (_, file))| failure(file, || spec.read(file, out))).collect();
+                outs.zip(&files).map(|(out, (_, file))| failure(|| decode::read(spec, file, out))).collect();
             for (index, ((class, file), failure)) in files.into_iter().zip(failures).enumerate() {
                 match failure {
                     Some(reason) => self.skipped.push((file, reason)),
@@ -128,7 +149,7 @@ impl ImageFolder {
     /// Decodes `files`, to find the unreadable ones, and keeps the paths of the others.
     fn check(&mut self, files: Vec<File>) {
         let failures: Vec<Option<String>> =
-            files.par_iter().map(|(_, file)| failure(file, || decode(file).map(drop))).collect();
+            files.par_iter().map(|(_, file)| failure(|| decode(file).map(drop))).collect();
         for ((class, file), failure) in files.into_iter().zip(failures) {
             match failure {
                 Some(reason) => self.skipped.push((file, reason)),
@@ -141,11 +162,52 @@ impl ImageFolder {
     }
 }
 
-/// What of `path` is `wanted` and not hidden, sorted by name.
-fn entries(path: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+/// What lies in the folders of classes.
+#[derive(Default)]
+struct Found {
+    images: Vec<PathBuf>,
+    /// Files that are no images, or in no class's folder.
+    others: Vec<PathBuf>,
+    /// Folders that are not looked into.
+    folders: Vec<PathBuf>,
+}
+
+impl Found {
+    /// Adds what is in `folder`, and in the folders within it. `above` are the folders that it is in, as they are without
+    /// links: one that leads back into them would have no end.
+    fn walk(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<()> {
+        for entry in entries(folder)? {
+            if !entry.is_dir() {
+                let to = if is_image(&entry) { &mut self.images } else { &mut self.others };
+                to.push(entry);
+                continue;
+            }
+            let real = entry.canonicalize().map_err(Error::io(&entry))?;
+            if above.contains(&real) || above.len() >= DEPTH {
+                self.folders.push(entry);
+                continue;
+            }
+            above.push(real);
+            self.walk(&entry, above)?;
+            above.pop();
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let first = |files: &[PathBuf]| files.first().map(|file| file.display().to_string());
+        let others = "files left out that are no images in a class's folder";
+        let folders = "folders left out that lie too deep or lead back to one they are in";
+        let others = Note::of(others, self.others.len(), first(&self.others));
+        others.into_iter().chain(Note::of(folders, self.folders.len(), first(&self.folders))).collect()
+    }
+}
+
+/// What is in the folder at `path` and not hidden, sorted by name.
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let listed = std::fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut found: Vec<PathBuf> = listed.map_err(Error::io(path))?;
-    found.retain(|entry| !name(entry).starts_with('.') && wanted(entry));
+    found.retain(|entry| !name(entry).starts_with('.'));
     found.sort();
     Ok(found)
 }
@@ -154,16 +216,24 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Whether a file is an image, by its name or its content.
 fn is_image(path: &Path) -> bool {
-    let extension = extension(path);
-    (READ.contains(&extension.as_str()) || UNREAD.contains(&extension.as_str())) && path.is_file()
+    let is_named = IMAGES.contains(&extension(path).as_str());
+    match path.metadata() {
+        Ok(metadata) => metadata.is_file() && (is_named || starts_as_image(path).unwrap_or(false)),
+        // A link to something that is not there.
+        Err(_) => is_named,
+    }
 }
 
-/// Why `file` cannot be read, where it cannot.
-fn failure(file: &Path, read: impl FnOnce() -> Result<()>) -> Option<String> {
-    if UNREAD.contains(&extension(file).as_str()) {
-        return Some("neither JPEG nor PNG".into());
-    }
+fn starts_as_image(path: &Path) -> std::io::Result<bool> {
+    let mut start = Vec::new();
+    Opened::open(path)?.take(64).read_to_end(&mut start)?;
+    Ok(image::guess_format(&start).is_ok())
+}
+
+/// Why a file cannot be read, where it cannot.
+fn failure(read: impl FnOnce() -> Result<()>) -> Option<String> {
     read().err().map(|error| error.reason())
 }
 
@@ -195,6 +265,8 @@ mod tests {
         assert_eq!(read.classes, ["cat", "dog"]);
         assert_eq!((read.labels, read.pixels), (vec![0, 1, 1], vec![10, 20, 30]));
         assert!(read.skipped.is_empty());
+        let [note] = &read.notes[..] else { panic!("{:?}", read.notes) };
+        assert_eq!((note.count, note.first.ends_with("readme.txt")), (2, true), "and notes.md");
     }
 
     #[test]
@@ -260,5 +332,45 @@ mod tests {
         let only = Folder::new();
         only.write("ant/a.png", "no image");
         assert!(matches!(read(&only, None, 1.0), Err(Error::SkippedImages { skipped: 1, total: 1, .. })));
+    }
+
+    #[test]
+    fn whatever_lies_in_a_class_is_an_example_or_counted() {
+        let folder = Folder::new();
+        folder.write_png("a/1.png", 1, 1, [1; 3]);
+        folder.write_png("a/session/2/x.jfif", 1, 1, [2; 3]);
+        folder.write_png("a/no_extension", 1, 1, [3; 3]);
+        folder.write_png("b/4.jpe", 1, 1, [4; 3]);
+        folder.write("b/5.ppm", "P6 1 1 255 abc");
+        folder.write("b/6", "BM no name, and still a bitmap");
+        folder.write("b/7.csv", "a,b");
+        let some = read(&folder, None, 0.5).unwrap();
+        assert_eq!((some.labels, some.pixels), (vec![0, 0, 0, 1], vec![1, 3, 2, 4]));
+        let skipped: Vec<String> = some.skipped.iter().map(|(file, _)| name(file)).collect();
+        assert_eq!(skipped, ["5.ppm", "6"]);
+        assert_eq!((some.notes.len(), some.notes[0].count), (1, 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_nowhere_or_back_are_counted() {
+        let folder = cats_and_dogs();
+        std::os::unix::fs::symlink("/nonexistent.png", folder.path().join("cat/z.png")).unwrap();
+        std::os::unix::fs::symlink("..", folder.path().join("dog/up")).unwrap();
+        std::os::unix::fs::symlink("../cat", folder.path().join("dog/cats")).unwrap();
+        let some = read(&folder, None, 0.5).unwrap();
+        let skipped: Vec<String> = some.skipped.iter().map(|(file, _)| name(file)).collect();
+        assert_eq!(skipped.iter().filter(|name| *name == "z.png").count(), skipped.len());
+        assert!(some.notes.iter().any(|note| note.what.starts_with("folders")), "{:?}", some.notes);
+    }
+
+    #[test]
+    fn the_parts_of_a_data_set_are_no_classes() {
+        let folder = Folder::new();
+        folder.write_png("train/cat/1.png", 1, 1, [1; 3]);
+        folder.write_png("Test/cat/1.png", 1, 1, [1; 3]);
+        assert!(matches!(read(&folder, None, 0.0), Err(Error::Splits { found, .. }) if found == ["Test", "train"]));
+        folder.write_png("other/1.png", 1, 1, [1; 3]);
+        assert_eq!(read(&folder, None, 0.0).unwrap().classes.len(), 3);
     }
 }

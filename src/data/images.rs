@@ -3,8 +3,8 @@
 use super::augment::Stream;
 use super::idx_pair::IdxPair;
 use super::image_folder::ImageFolder;
-use super::{Augment, Error, FolderOptions, ImageSpec, Result};
-use crate::runtime::{self, Examples, Images, Input};
+use super::{Augment, Error, FolderOptions, Note, Result, decode};
+use crate::runtime::{self, Examples, ImageSpec, Images, Input, Settings};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ pub struct ImageSet {
     classes: Vec<String>,
     spec: ImageSpec,
     skipped: Vec<(PathBuf, String)>,
+    notes: Vec<Note>,
     augment: Augment,
 }
 
@@ -32,7 +33,7 @@ impl ImageSet {
     /// # Errors
     /// [`Error::ImageSpec`], and [`Error::Parts`] if the number of pixels or a label does not fit.
     pub fn new(pixels: Vec<u8>, labels: Vec<usize>, classes: Vec<String>, spec: ImageSpec) -> Result<Self> {
-        spec.check()?;
+        decode::check(&spec)?;
         let expected = spec.size() as u128 * labels.len() as u128;
         if pixels.len() as u128 != expected {
             let (count, found) = (labels.len(), pixels.len());
@@ -41,27 +42,28 @@ impl ImageSet {
         if let Some(label) = labels.iter().find(|&&label| label >= classes.len()) {
             return Err(Error::Parts { reason: format!("label {label}, but only {} classes", classes.len()) });
         }
-        let (files, skipped, augment) = (Vec::new(), Vec::new(), Augment::default());
-        Ok(Self { pixels, files, labels, classes, spec, skipped, augment })
+        let (files, skipped, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { pixels, files, labels, classes, spec, skipped, notes, augment: Augment::default() })
     }
 
-    /// Reads a folder with one subfolder a class, and JPEG and PNG files in each.
+    /// Reads a folder with one subfolder a class, and JPEG and PNG files in each, or in folders within it.
     ///
     /// Classes are the sorted names of the subfolders, or `options.labels`; images come by class and then by name,
-    /// turned upright and resized (bilinear, as PIL and torchvision do it) to the size of `spec`. Hidden entries and
-    /// files that are no images are passed over.
+    /// turned upright and resized as `spec` says. What a file is its content tells, whatever its name. Hidden entries are
+    /// passed over; of the files that are no images [`ImageSet::notes`] gives the number.
     ///
-    /// All images are decoded once. An unreadable one is left out and listed in [`ImageSet::skipped`], unless their
-    /// share exceeds `options.max_skipped_share`. The first ones, up to `options.cache` bytes, stay in memory; beside
+    /// All images are decoded once. An unreadable one, or one that was cut off, is left out and listed in
+    /// [`ImageSet::skipped`], unless their share exceeds `options.max_skipped_share`. The first ones, up to `options.cache` bytes, stay in memory; beside
     /// them each thread holds the one file that it decodes.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ImageSpec`], [`Error::NoExamples`], [`Error::EmptyClass`],
-    /// [`Error::SkippedImages`], [`Error::Parts`] if the images to keep do not fit into memory, and
+    /// [`Error::Io`], [`Error::ImageSpec`], [`Error::NoExamples`], [`Error::EmptyClass`], [`Error::Splits`],
+    /// [`Error::SameLabels`], [`Error::SkippedImages`], [`Error::Parts`] if the images to keep do not fit into memory, and
     /// [`Error::UnknownLabel`] for a subfolder that is not among `options.labels`.
     pub fn from_folder(path: impl AsRef<Path>, spec: &ImageSpec, options: &FolderOptions<'_>) -> Result<Self> {
-        let ImageFolder { pixels, files, labels, classes, skipped } = ImageFolder::read(path.as_ref(), spec, options)?;
-        Ok(Self { pixels, files, labels, classes, spec: spec.clone(), skipped, augment: Augment::default() })
+        let read = ImageFolder::read(path.as_ref(), spec, options)?;
+        let ImageFolder { pixels, files, labels, classes, skipped, notes } = read;
+        Ok(Self { pixels, files, labels, classes, spec: spec.clone(), skipped, notes, augment: Augment::default() })
     }
 
     /// Reads a pair of IDX files; images of another size than that of `spec` are resized.
@@ -106,13 +108,18 @@ impl ImageSet {
             return Ok(Cow::Borrowed(&self.pixels[index * size..(index + 1) * size]));
         }
         let mut pixels = vec![0; size];
-        self.spec.read(&self.files[index - kept], &mut pixels)?;
+        decode::read(&self.spec, &self.files[index - kept], &mut pixels)?;
         Ok(Cow::Owned(pixels))
     }
 
     /// Images that could not be read and were left out, and why.
     pub fn skipped(&self) -> &[(PathBuf, String)] {
         &self.skipped
+    }
+
+    /// What else lay in the folder and is not used.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The images of `indices` as one batch, `change`d each, given its position.
@@ -152,6 +159,10 @@ impl Examples for ImageSet {
         self.labels[index]
     }
 
+    fn settings(&self) -> Settings {
+        self.spec.settings()
+    }
+
     fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
         self.gather(indices, |_, image| image)
     }
@@ -172,16 +183,16 @@ impl Examples for ImageSet {
 /// # Errors
 /// [`Error::ImageSpec`], and for the first file that has one [`Error::Io`] or [`Error::Image`].
 pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], spec: &ImageSpec) -> Result<Images> {
-    let mut pixels = spec.blank(paths.len())?;
+    let mut pixels = decode::blank(spec, paths.len())?;
     let outs = pixels.par_chunks_mut(spec.size());
-    let read: Vec<Result<()>> = outs.zip(paths).map(|(out, path)| spec.read(path.as_ref(), out)).collect();
+    let read: Vec<Result<()>> = outs.zip(paths).map(|(out, path)| decode::read(spec, path.as_ref(), out)).collect();
     read.into_iter().collect::<Result<()>>()?;
     let images: Vec<&[u8]> = pixels.chunks(spec.size()).collect();
     Ok(normalize(spec, &images))
 }
 
 fn normalize<T: AsRef<[u8]> + Sync>(spec: &ImageSpec, images: &[T]) -> Images {
-    let levels = spec.levels();
+    let levels = decode::levels(spec);
     let plane = spec.height * spec.width;
     let mut pixels = vec![0.0; images.len() * spec.size()];
     pixels.par_chunks_mut(spec.size()).zip(images).for_each(|(out, image)| {

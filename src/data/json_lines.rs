@@ -1,24 +1,30 @@
 //! JSONL files: one object a line.
 
-use super::records::{Record, read_text};
+use super::records::{Record, Records, read_text};
 use super::{Columns, Error, Result};
-use serde_json::{Map, Value};
+use crate::files::parse_json;
+use serde_json::Value;
 use std::path::Path;
 
 /// Records of a JSONL file, whose columns are the keys of its first object.
-pub(super) fn read_json_lines(path: &Path, columns: &Columns, labelled: bool) -> Result<Vec<Record>> {
+pub(super) fn read_json_lines(path: &Path, columns: &Columns, labelled: bool) -> Result<Records> {
     let content = read_text(path)?;
     let mut names: Option<(String, Option<String>)> = None;
-    let mut records = Vec::new();
-    for (index, source) in content.lines().enumerate().filter(|(_, source)| !source.trim().is_empty()) {
+    let mut found = Records::default();
+    for (index, source) in content.trim_end().lines().enumerate() {
         let line = index + 1;
+        if source.trim().is_empty() {
+            found.blank.push(line);
+            continue;
+        }
         let malformed = |reason| Error::Json { path: path.to_path_buf(), line, reason };
-        let object: Map<String, Value> = serde_json::from_str(source)
+        let value = parse_json(source.as_bytes())
             .map_err(|error| malformed(error.to_string().replace(" at line 1 column", " at column")))?;
+        let object = value.as_object().ok_or_else(|| malformed("no object".into()))?;
         if names.is_none() {
             let header: Vec<String> = object.keys().cloned().collect();
-            let found = columns.find(&header, path, labelled)?;
-            names = Some((header[found.text].clone(), found.label.map(|label| header[label].clone())));
+            let positions = columns.find(&header, path, labelled)?;
+            names = Some((header[positions.text].clone(), positions.label.map(|label| header[label].clone())));
         }
         let Some((text, label)) = &names else {
             continue;
@@ -36,9 +42,9 @@ pub(super) fn read_json_lines(path: &Path, columns: &Columns, labelled: bool) ->
             }
             _ => None,
         };
-        records.push(Record { line, text, label });
+        found.records.push(Record { line, text, label });
     }
-    Ok(records)
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -48,7 +54,7 @@ mod tests {
 
     fn read(content: &str) -> Result<Vec<Record>> {
         let folder = Folder::new();
-        read_json_lines(&folder.write("f.jsonl", content), &Columns::default(), true)
+        read_json_lines(&folder.write("f.jsonl", content), &Columns::default(), true).map(|found| found.records)
     }
 
     #[test]
@@ -61,7 +67,14 @@ mod tests {
 
     #[test]
     fn malformed_lines_are_named() {
-        let lines = ["[]", "{", "{\"text\": 1, \"label\": 1}", "{\"label\": 1}", "{\"text\": \"a\", \"label\": []}"];
+        let lines = [
+            "[]",
+            "{",
+            "{\"text\": \"a\", \"label\": 1, \"text\": \"b\"}",
+            "{\"text\": 1, \"label\": 1}",
+            "{\"label\": 1}",
+            "{\"text\": \"a\", \"label\": []}",
+        ];
         for line in lines {
             let error = read(&format!("{{\"text\": \"a\", \"label\": 1}}\n{line}")).unwrap_err();
             assert!(matches!(error, Error::Json { line: 2, .. }), "{line}: {error}");

@@ -10,6 +10,8 @@
 //! | a folder with one subfolder a class | JPEG and PNG files, see [`ImageSet::from_folder`] |
 //! | `…images-idx3-ubyte`, `…images….idx`, a folder of them | IDX (MNIST), with its labels file beside it |
 //!
+//! Nothing is left out in silence: what lies in the data and is not used is an error, or counted in a [`Note`].
+//!
 //! Class names are the sorted distinct labels of a file, or the list of the adapter that is evaluated: a label
 //! outside that list is an error, never a new class.
 
@@ -17,13 +19,14 @@ mod augment;
 mod classes;
 mod columns;
 mod dataset;
+mod decode;
 mod error;
 mod idx;
 mod idx_pair;
 mod image_folder;
-mod image_spec;
 mod images;
 mod json_lines;
+mod note;
 mod open;
 mod records;
 mod separated;
@@ -38,11 +41,11 @@ pub use dataset::Dataset;
 pub use error::Error;
 pub use idx::{IdxError, IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};
 pub use image_folder::{FolderOptions, MAX_SKIPPED_SHARE};
-pub use image_spec::ImageSpec;
 pub use images::{ImageSet, read_images};
+pub use note::Note;
 pub use open::{Options, open};
-pub use text::{TextSet, read_texts};
-pub use tokenizer::Tokenizer;
+pub use text::{TextSet, Texts, read_texts};
+pub use tokenizer::{Encoded, Tokenizer};
 
 /// Outcome of reading data.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,7 +1,8 @@
 //! One door to every kind of data.
 
 use super::records::{TABLES, extension};
-use super::{Augment, Columns, Dataset, Error, FolderOptions, ImageSet, ImageSpec, Result, TextSet, Tokenizer};
+use super::{Augment, Columns, Dataset, Error, FolderOptions, ImageSet, Result, TextSet, Tokenizer};
+use crate::runtime::ImageSpec;
 use std::path::{Path, PathBuf};
 
 const SUPPORTED: &[&str] =

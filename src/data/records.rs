@@ -2,7 +2,8 @@
 
 use super::json_lines::read_json_lines;
 use super::separated::read_separated;
-use super::{Columns, Error, Result};
+use super::{Columns, Error, Note, Result};
+use crate::files;
 use std::path::Path;
 
 /// Extensions of files whose records have a label.
@@ -19,17 +20,45 @@ pub(super) struct Record {
     pub(super) label: Option<String>,
 }
 
+/// The records of a file, and the lines in it that are none.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) records: Vec<Record>,
+    /// Blank lines that are left out.
+    pub(super) blank: Vec<usize>,
+    /// Lines on which a record starts that goes on over the next.
+    pub(super) spanning: Vec<usize>,
+}
+
+impl Records {
+    /// What people should know of the file at `path`.
+    pub(super) fn notes(&self, path: &Path) -> Vec<Note> {
+        let place = |lines: &[usize]| lines.first().map(|line| format!("{}:{line}", path.display()));
+        let blank = Note::of("blank lines left out", self.blank.len(), place(&self.blank));
+        let spanning =
+            Note::of("records with a line break in a quoted field", self.spanning.len(), place(&self.spanning));
+        blank.into_iter().chain(spanning).collect()
+    }
+}
+
 /// Extension of `path` in lower case, empty if it has none.
 pub(super) fn extension(path: &Path) -> String {
     path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
 /// All records of `path`, each with a text and, if `labelled`, a label that are not blank.
-pub(super) fn read_records(path: &Path, columns: &Columns, labelled: bool) -> Result<Vec<Record>> {
+pub(super) fn read_records(path: &Path, columns: &Columns, labelled: bool) -> Result<Records> {
     let extension = extension(path);
-    let records = match extension.as_str() {
-        "csv" => read_separated(path, b',', columns, labelled)?,
-        "tsv" => read_separated(path, b'\t', columns, labelled)?,
+    let separated = |delimiter: char, quoting: bool| {
+        let delimiter = columns.delimiter.unwrap_or(delimiter);
+        // What the reader takes for the ends of fields, lines and quoted text is one byte.
+        let byte = u8::try_from(delimiter).ok().filter(|byte| byte.is_ascii() && !b"\"\r\n".contains(byte));
+        let byte = byte.ok_or_else(|| Error::Delimiter { path: path.to_path_buf(), delimiter })?;
+        read_separated(path, byte, columns.quoting.unwrap_or(quoting), columns, labelled)
+    };
+    let found = match extension.as_str() {
+        "csv" => separated(',', true)?,
+        "tsv" => separated('\t', false)?,
         "jsonl" | "ndjson" => read_json_lines(path, columns, labelled)?,
         "txt" if !labelled => read_lines(path)?,
         _ => {
@@ -38,33 +67,34 @@ pub(super) fn read_records(path: &Path, columns: &Columns, labelled: bool) -> Re
         }
     };
     let empty = |line, role| Error::EmptyField { path: path.to_path_buf(), line, role };
-    for record in &records {
-        if record.text.trim().is_empty() {
+    for record in &found.records {
+        // A line is a text whatever it holds.
+        if record.text.trim().is_empty() && extension != "txt" {
             return Err(empty(record.line, "text"));
         }
         if labelled && record.label.as_deref().is_none_or(str::is_empty) {
             return Err(empty(record.line, "label"));
         }
     }
-    if records.is_empty() {
+    if found.records.is_empty() {
         return Err(Error::NoExamples { path: path.to_path_buf(), expected: "one text a record" });
     }
-    Ok(records)
+    Ok(found)
 }
 
-fn read_lines(path: &Path) -> Result<Vec<Record>> {
+fn read_lines(path: &Path) -> Result<Records> {
     let content = read_text(path)?;
-    let lines = content.trim_end().lines().enumerate();
-    Ok(lines.map(|(index, text)| Record { line: index + 1, text: text.to_string(), label: None }).collect())
+    let lines = content.lines().enumerate();
+    let records = lines.map(|(index, text)| Record { line: index + 1, text: text.to_string(), label: None }).collect();
+    Ok(Records { records, ..Records::default() })
 }
 
 /// Content of `path` without its byte order mark.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    let mut content = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    if content.starts_with('\u{feff}') {
-        content.drain(..'\u{feff}'.len_utf8());
-    }
-    Ok(content)
+    let content = files::read(path)?;
+    let content = content.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(content);
+    String::from_utf8(content)
+        .map_err(|error| Error::Utf8 { path: path.to_path_buf(), at: error.utf8_error().valid_up_to() })
 }
 
 #[cfg(test)]
@@ -74,7 +104,8 @@ mod tests {
 
     fn read(name: &str, content: &str, labelled: bool) -> Result<Vec<Record>> {
         let folder = Folder::new();
-        read_records(&folder.write(name, content), &Columns::default(), labelled)
+        let found = read_records(&folder.write(name, content), &Columns::default(), labelled)?;
+        Ok(found.records)
     }
 
     fn record(line: usize, text: &str, label: &str) -> Record {
@@ -85,7 +116,7 @@ mod tests {
     fn every_format_gives_the_same_records() {
         let expected = [record(2, "a, \"b\"", "x"), record(3, "c", "1")];
         assert_eq!(read("f.csv", "\u{feff}text,label\n\"a, \"\"b\"\"\", x\nc,1\n", true).unwrap(), expected);
-        assert_eq!(read("f.TSV", "label\ttext\r\nx \t\"a, \"\"b\"\"\"\r\n1\tc", true).unwrap(), expected);
+        assert_eq!(read("f.TSV", "label\ttext\r\nx \ta, \"b\"\r\n1\tc", true).unwrap(), expected);
         let json =
             "\n{\"text\": \"a, \\\"b\\\"\", \"label\": \" x\"}\n{\"label\": 1, \"text\": \"c\", \"note\": null}\n";
         assert_eq!(read("f.jsonl", json, true).unwrap(), expected);
@@ -93,8 +124,8 @@ mod tests {
 
     #[test]
     fn plain_text_is_one_text_a_line() {
-        let records = read("f.txt", "one\r\ntwo\n\n", false).unwrap();
-        assert_eq!(records.iter().map(|record| record.text.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+        let records = read("f.txt", "one\r\n\ntwo \n\n", false).unwrap();
+        assert_eq!(records.iter().map(|record| record.text.as_str()).collect::<Vec<_>>(), ["one", "", "two ", ""]);
         assert!(
             matches!(read("f.txt", "one", true), Err(Error::UnsupportedFile { extension, .. }) if extension == "txt")
         );
@@ -121,5 +152,31 @@ mod tests {
         assert!(
             matches!(read("f.xlsx", "", false), Err(Error::UnsupportedFile { supported, .. }) if supported == TEXTS)
         );
+    }
+
+    #[test]
+    fn delimiters_and_quotes_are_as_asked_for() {
+        let folder = Folder::new();
+        let path = folder.write("f.csv", "text;label\n\"a\";x\n\nb;y\n");
+        let ask = |delimiter, quoting| {
+            let columns = Columns { delimiter: Some(delimiter), quoting, ..Columns::default() };
+            read_records(&path, &columns, true)
+        };
+        let found = ask(';', None).unwrap();
+        assert_eq!(found.records, [record(2, "a", "x"), record(4, "b", "y")]);
+        let notes: Vec<String> = found.notes(Path::new("f.csv")).iter().map(Note::to_string).collect();
+        assert_eq!(notes, ["1 blank lines left out, first f.csv:3"]);
+        assert_eq!(ask(';', Some(false)).unwrap().records[0].text, "\"a\"");
+        for wrong in ['"', '\n', 'é'] {
+            assert!(matches!(ask(wrong, None), Err(Error::Delimiter { .. })));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_errors() {
+        let folder = Folder::new();
+        let read = |name| read_records(&folder.write(name, b"{}\xff"), &Columns::default(), false);
+        assert!(matches!(read("f.jsonl"), Err(Error::Utf8 { at: 2, .. })));
+        assert!(matches!(read("f.txt"), Err(Error::Utf8 { at: 2, .. })));
     }
 }

@@ -51,8 +51,8 @@ pub(super) fn tokenizer_json(special: bool) -> String {
 }
 
 /// Images of this size, as their bytes divided by 255.
-pub(super) fn spec(channels: usize, height: usize, width: usize) -> super::ImageSpec {
-    super::ImageSpec { channels, height, width, mean: vec![0.0; channels], std: vec![1.0; channels] }
+pub(super) fn spec(channels: usize, height: usize, width: usize) -> crate::runtime::ImageSpec {
+    crate::runtime::ImageSpec::new(channels, [height, width], vec![0.0; channels], vec![1.0; channels])
 }
 
 /// An IDX file of unsigned bytes.

@@ -2,9 +2,10 @@
 
 use super::classes::Classes;
 use super::records::{Record, read_records};
-use super::{Columns, Error, Result, Tokenizer};
+use super::tokenizer::Encoded;
+use super::{Columns, Error, Note, Result, Tokenizer};
 use crate::kernels::Segments;
-use crate::runtime::{self, Examples, Input, Tokens};
+use crate::runtime::{self, Examples, Input, Settings, Tokens};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -16,19 +17,22 @@ pub struct TextSet {
     segments: Segments,
     labels: Vec<usize>,
     classes: Vec<String>,
+    settings: Settings,
+    notes: Vec<Note>,
 }
 
 impl TextSet {
     /// Reads a CSV, TSV, JSONL or NDJSON file, told by its extension.
     ///
-    /// CSV and TSV have a header line, and fields may be quoted with `"`; JSONL has an object a line, and the
+    /// CSV and TSV have a header line, and fields of CSV may be quoted with `"`; JSONL has an object a line, and the
     /// columns are the keys of the first. Numbers and truth values are labels by their JSON spelling; space
     /// around labels is dropped. The classes are `labels`, or the sorted distinct labels if that is `None`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::UnsupportedFile`], [`Error::MissingColumn`], [`Error::NoExamples`]; at a line of
-    /// the file [`Error::Csv`], [`Error::Json`], [`Error::EmptyField`], [`Error::Record`], and
-    /// [`Error::UnknownLabel`] for a label that is not among `labels`.
+    /// [`Error::Io`], [`Error::UnsupportedFile`], [`Error::Delimiter`], [`Error::MissingColumn`], [`Error::SameColumns`],
+    /// [`Error::NoExamples`], [`Error::SameLabels`]; at a line of the file [`Error::Csv`], [`Error::Quote`],
+    /// [`Error::Json`], [`Error::EmptyField`], [`Error::Record`], and [`Error::UnknownLabel`] for a label that is not
+    /// among `labels`.
     pub fn open(
         path: impl AsRef<Path>,
         tokenizer: &Tokenizer,
@@ -36,11 +40,12 @@ impl TextSet {
         labels: Option<&[String]>,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let records = read_records(path, columns, true)?;
+        let found = read_records(path, columns, true)?;
+        let records = &found.records;
         let names = || records.iter().map(|record| record.label.as_deref().unwrap_or_default());
-        let classes = Classes::new(labels, names());
+        let classes = Classes::new(labels, names(), path)?;
         let labels = names()
-            .zip(&records)
+            .zip(records)
             .map(|(name, record)| classes.index(name, path, Some(record.line)))
             .collect::<Result<Vec<_>>>()?;
         let encode = |record: &Record| {
@@ -51,14 +56,26 @@ impl TextSet {
             })
         };
         // Gathered before the first error is looked for: which one is found must not depend on the threads.
-        let encoded: Vec<Result<Vec<u32>>> = records.par_iter().map(encode).collect();
+        let encoded: Vec<Result<Encoded>> = records.par_iter().map(encode).collect();
         let encoded = encoded.into_iter().collect::<Result<Vec<_>>>()?;
+        let mut notes = found.notes(path);
+        let cut: Vec<usize> =
+            records.iter().zip(&encoded).filter(|(_, e)| e.is_cut).map(|(record, _)| record.line).collect();
+        let place = cut.first().map(|line| format!("{}:{line}", path.display()));
+        notes.extend(Note::of(tokenizer.cut_off(), cut.len(), place));
         Ok(Self {
-            segments: Segments::from_lengths(encoded.iter().map(Vec::len)),
-            ids: encoded.concat(),
+            segments: Segments::from_lengths(encoded.iter().map(|encoded| encoded.ids.len())),
+            ids: encoded.into_iter().flat_map(|encoded| encoded.ids).collect(),
             labels,
             classes: classes.into_names(),
+            settings: tokenizer.settings(),
+            notes,
         })
+    }
+
+    /// What is left out of the file or cut off.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Tokens of example `index`, `[rows]`.
@@ -87,6 +104,10 @@ impl Examples for TextSet {
         self.segments.range(index).len()
     }
 
+    fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
     fn batch(&self, indices: &[usize]) -> std::result::Result<Input, runtime::Error> {
         let segments = Segments::from_lengths(indices.iter().map(|&index| self.rows(index)));
         let mut ids = Vec::with_capacity(segments.rows());
@@ -97,14 +118,25 @@ impl Examples for TextSet {
     }
 }
 
+/// The texts of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// The texts, in order.
+    pub texts: Vec<String>,
+    /// What is left out of the file.
+    pub notes: Vec<Note>,
+}
+
 /// The texts of a file whose labels, if it has any, do not matter: the formats of [`TextSet::open`], and
-/// `.txt` with one text a line.
+/// `.txt` with one text a line, blank ones too.
 ///
 /// # Errors
 /// Those of [`TextSet::open`] that are not about labels or tokens.
-pub fn read_texts(path: impl AsRef<Path>, columns: &Columns) -> Result<Vec<String>> {
-    let records = read_records(path.as_ref(), columns, false)?;
-    Ok(records.into_iter().map(|record| record.text).collect())
+pub fn read_texts(path: impl AsRef<Path>, columns: &Columns) -> Result<Texts> {
+    let path = path.as_ref();
+    let found = read_records(path, columns, false)?;
+    let notes = found.notes(path);
+    Ok(Texts { texts: found.records.into_iter().map(|record| record.text).collect(), notes })
 }
 
 #[cfg(test)]
@@ -145,8 +177,8 @@ mod tests {
 
     #[test]
     fn unusable_texts_name_their_line() {
-        let without_unknown = tokenizer_json(false).replace("\"[UNK]\": 1", "\"other\": 1");
-        let error = open("text,label\nred,a\nzebra,a\n", &without_unknown, None).unwrap_err();
+        let long = "x".repeat(1_100_000);
+        let error = open(&format!("text,label\nred,a\n{long},a\n"), &tokenizer_json(true), None).unwrap_err();
         assert!(matches!(error, Error::Record { line: 3, .. }), "{error}");
     }
 
@@ -154,6 +186,25 @@ mod tests {
     fn texts_are_read_without_labels() {
         let folder = Folder::new();
         let path = folder.write("f.jsonl", "{\"query\": \"red\"}\n{\"query\": \"blue\"}");
-        assert_eq!(read_texts(&path, &Columns::default()).unwrap(), ["red", "blue"]);
+        assert_eq!(read_texts(&path, &Columns::default()).unwrap().texts, ["red", "blue"]);
+    }
+
+    #[test]
+    fn texts_that_are_cut_off_are_counted() {
+        let set = open(
+            "text,label\nred,a\nred red red red red red red,b\n\nred red red red red red,b\n",
+            &tokenizer_json(true),
+            None,
+        )
+        .unwrap();
+        let notes: Vec<String> = set.notes().iter().map(Note::to_string).collect();
+        assert_eq!(notes.len(), 2);
+        assert!(notes[0].starts_with("1 blank lines left out, first ") && notes[0].ends_with("f.csv:4"));
+        assert!(
+            notes[1].starts_with("1 texts that are cut off at 8 tokens") && notes[1].ends_with("f.csv:3"),
+            "{}",
+            notes[1]
+        );
+        assert_eq!(set.settings().get(Settings::MAX_TOKENS), Some("8"));
     }
 }

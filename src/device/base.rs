@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
-use super::{Error, kernels};
+use super::{Device, Error, kernels};
 use crate::base::{Base, Dtype};
 use crate::format::Entry;
 use crate::runtime::{Arithmetic, Layout, Param, Part};
@@ -48,8 +48,8 @@ impl DeviceBase {
             layers: Vec::new(),
             bytes: 0,
             #[cfg(feature = "metal")]
-            shared: match device {
-                Device::Metal(device) => super::metal::Shared::new(base, device),
+            shared: match &device.0 {
+                candle_core::Device::Metal(device) => super::metal::Shared::new(base, device),
                 _ => None,
             },
             uploaded: AtomicUsize::new(0),
@@ -80,13 +80,13 @@ impl DeviceBase {
             _ => DType::F32,
         };
         self.uploaded.fetch_add(view.bytes.len(), Ordering::Relaxed);
-        let tensor = Tensor::from_raw_buffer(view.bytes, dtype, view.shape, &self.device)?;
+        let tensor = Tensor::from_raw_buffer(view.bytes, dtype, view.shape, &self.device.0)?;
         Ok(Some(tensor.to_dtype(self.dtype)?))
     }
 
     /// Waits until what was uploaded is there, for whichever thread uses it.
     pub(super) fn wait(&self) -> candle_core::Result<()> {
-        self.device.synchronize()
+        self.device.0.synchronize()
     }
 
     /// Uploads values, to compute with.
@@ -97,7 +97,7 @@ impl DeviceBase {
     /// Uploads values as f32.
     pub(super) fn send_floats(&self, values: &[f32], shape: &[usize]) -> candle_core::Result<Tensor> {
         self.uploaded.fetch_add(size_of_val(values), Ordering::Relaxed);
-        Tensor::from_slice(values, shape, &self.device)
+        Tensor::from_slice(values, shape, &self.device.0)
     }
 
     /// The sum of a weight of the base and a delta that has passed its check, which is uploaded as the adapter holds it; none
@@ -111,7 +111,7 @@ impl DeviceBase {
     /// Uploads numbers of rows.
     pub(super) fn send_rows(&self, rows: &[u32]) -> candle_core::Result<Tensor> {
         self.uploaded.fetch_add(size_of_val(rows), Ordering::Relaxed);
-        Tensor::from_slice(rows, rows.len(), &self.device)
+        Tensor::from_slice(rows, rows.len(), &self.device.0)
     }
 
     /// The tensors of each layer.

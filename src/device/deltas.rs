@@ -10,10 +10,11 @@ use super::kernels::{self, BLOCK};
 use super::{DeviceBase, DeviceGrad, DeviceTask, Error};
 use crate::runtime::{LayerId, Layout, Part, Weights};
 
-pub use super::kernels::Rule;
+pub(crate) use super::kernels::Rule;
+
 /// One tensor that is trained.
 #[derive(Clone, Copy, Debug)]
-pub struct Trained<'a> {
+pub(crate) struct Trained<'a> {
     /// Its layer.
     pub layer: LayerId,
     /// Which tensor of it.
@@ -29,7 +30,7 @@ pub struct Trained<'a> {
 }
 
 /// All that is trained of one task. Deltas and running means are f32, whatever is computed with.
-pub struct DeviceDeltas {
+pub(crate) struct DeviceDeltas {
     task: DeviceTask,
     places: Vec<Place>,
     /// Rows of deltas and of one or two running means, of all tensors, each padded to whole blocks.
@@ -86,7 +87,7 @@ impl DeviceDeltas {
                 states[row * count + place.first..][..values.len()].copy_from_slice(values);
             }
         }
-        let ground = Tensor::zeros(count, base.dtype(), base.device())?;
+        let ground = Tensor::zeros(count, base.dtype(), &base.device().0)?;
         for (place, trained) in places.iter().zip(trained) {
             let weight = base.layers()[place.layer.index()][place.part as usize].as_ref();
             if let Some(weight) = weight.filter(|_| trained.is_delta) {
@@ -98,7 +99,7 @@ impl DeviceDeltas {
             states: base.send_floats(&states, &[rows, count])?,
             paces: base.send_floats(&paces, &[count / BLOCK, 2])?,
             ground,
-            gradient: Tensor::zeros(count, DType::F32, base.device())?,
+            gradient: Tensor::zeros(count, DType::F32, &base.device().0)?,
             filled: RefCell::new(vec![false; places.len()]),
             places,
         };

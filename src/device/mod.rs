@@ -12,6 +12,8 @@ mod back;
 mod base;
 #[cfg(feature = "cuda")]
 mod cuda;
+// Fine-tuning alone uses it, and nothing but this crate may: what it uploads is not waited for.
+#[cfg_attr(not(feature = "train"), allow(dead_code, unused_imports))]
 mod deltas;
 mod dense_back;
 mod error;
@@ -29,9 +31,11 @@ mod tape;
 mod task;
 
 pub use base::DeviceBase;
-pub use deltas::{DeviceDeltas, Rule, Trained};
+#[cfg(feature = "train")]
+pub(crate) use deltas::{DeviceDeltas, Rule, Trained};
 pub use error::Error;
-pub use open::{fetch, open};
+pub(crate) use open::fetch;
+pub use open::{Device, open};
 pub use ops::DeviceEval;
 pub use runtime::DeviceRuntime;
 pub use tape::{DeviceGrad, DeviceMoments, DeviceTape};

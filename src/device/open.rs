@@ -1,10 +1,40 @@
 //! A device of the machine, opened.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device as Raw, Tensor};
 
 use super::Error;
 use crate::kernels;
 use crate::runtime::Processor;
+
+/// A device to compute on. What this module does there waits wherever another thread could come too early, so that candle's
+/// own tracking of who uses what can be off; a tensor of one's own on such a device would not be safe, and there is no way to
+/// one.
+#[derive(Clone, Debug)]
+pub struct Device(pub(super) Raw);
+
+impl Device {
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.0.is_cpu()
+    }
+
+    /// Whether it is one of NVIDIA's GPUs.
+    pub fn is_cuda(&self) -> bool {
+        self.0.is_cuda()
+    }
+
+    /// Whether it is one of Apple's GPUs.
+    pub fn is_metal(&self) -> bool {
+        self.0.is_metal()
+    }
+}
+
+/// A device that candle has opened, with its tracking on.
+impl From<Raw> for Device {
+    fn from(device: Raw) -> Self {
+        Self(device)
+    }
+}
 
 /// Opens what is named; the CPU is candle's.
 ///
@@ -12,16 +42,16 @@ use crate::runtime::Processor;
 /// [`Error::NotBuilt`] if this program was built without it, [`Error::Absent`] if this machine has none.
 pub fn open(processor: Processor) -> Result<Device, Error> {
     match processor {
-        Processor::Cpu => Ok(Device::Cpu),
+        Processor::Cpu => Ok(Device(Raw::Cpu)),
         #[cfg(feature = "cuda")]
-        Processor::Cuda => super::cuda::open().map_err(|error| absent(processor, &error)),
+        Processor::Cuda => super::cuda::open().map(Device).map_err(|error| absent(processor, &error)),
         #[cfg(not(feature = "cuda"))]
         Processor::Cuda => Err(Error::NotBuilt { name: processor.name() }),
         #[cfg(feature = "metal")]
-        Processor::Metal => Device::new_metal(0).map_err(|error| absent(processor, &error)),
+        Processor::Metal => Raw::new_metal(0).map(Device).map_err(|error| absent(processor, &error)),
         #[cfg(not(feature = "metal"))]
         Processor::Metal => Err(Error::NotBuilt { name: processor.name() }),
-        Processor::Auto => Ok(open(Processor::Cuda).or_else(|_| open(Processor::Metal)).unwrap_or(Device::Cpu)),
+        Processor::Auto => Ok(open(Processor::Cuda).or_else(|_| open(Processor::Metal)).unwrap_or(Device(Raw::Cpu))),
     }
 }
 
@@ -35,7 +65,7 @@ fn absent(processor: Processor, error: &candle_core::Error) -> Error {
 ///
 /// # Errors
 /// If the device fails.
-pub fn fetch(tensor: &Tensor) -> Result<kernels::Tensor, Error> {
+pub(crate) fn fetch(tensor: &Tensor) -> Result<kernels::Tensor, Error> {
     let rows = if tensor.rank() > 1 { tensor.dim(0)? } else { 1 };
     let cols = tensor.elem_count() / rows.max(1);
     let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;

@@ -271,6 +271,10 @@ impl Ops for DeviceEval<'_> {
         })
     }
 
+    fn tanh(&mut self, x: Value) -> Value {
+        self.run(|_| present(x)?.tanh())
+    }
+
     fn add(&mut self, x: Value, y: &Value) -> Value {
         self.run(|_| {
             let (x, y) = (there(x)?, there(y.clone())?);
@@ -293,11 +297,12 @@ impl Ops for DeviceEval<'_> {
         })
     }
 
-    fn first_rows(&mut self, x: Value, segments: &Segments) -> Value {
-        self.run(|this| {
-            let x = present(x)?;
-            x.index_select(&this.starts(segments, x.dim(0)?)?.narrow(0, 0, segments.len())?, 0)
-        })
+    fn max_rows(&mut self, x: Value, segments: &Segments) -> Value {
+        self.run(|this| this.side_by_side(&present(x)?, segments)?.0.max(1))
+    }
+
+    fn rows_at(&mut self, x: &Value, segments: &Segments, at: usize) -> Value {
+        self.run(|this| present(x.clone())?.index_select(&this.numbers_at(segments, at)?, 0))
     }
 }
 

@@ -3,13 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use candle_core::Device;
-
-use super::{DeviceBase, DeviceEval, DeviceTask, Error};
+use super::{Device, DeviceBase, DeviceEval, DeviceTask, Error};
 use crate::kernels::{self, Workspace};
 use crate::runtime::landing::Landing;
 use crate::runtime::{self, Examples, Input, Network, Prediction, Runtime, Score, score};
+use arc_swap::ArcSwap;
 
 /// As [`Runtime`], with base and tasks in the memory of a device.
 pub struct DeviceRuntime<N> {
@@ -62,7 +60,7 @@ impl<N: Network> DeviceRuntime<N> {
     /// As [`Runtime::load`], and if the device refuses a tensor.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Arc<DeviceTask>, Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| runtime::Error::Io { path: path.to_owned(), source })?;
+        let bytes = crate::files::read(path).map_err(runtime::Error::from)?;
         self.load_bytes(&bytes, &path.display().to_string())
     }
 
@@ -72,14 +70,26 @@ impl<N: Network> DeviceRuntime<N> {
     /// As [`DeviceRuntime::load`].
     pub fn load_bytes(&self, bytes: &[u8], origin: &str) -> Result<Arc<DeviceTask>, Error> {
         let (base, network) = (self.host.base(), self.host.network());
-        let landing = Landing::new(base, network, &self.host.parsed(bytes, origin)?, origin)?;
+        let landing = Landing::new(network, &self.host.parsed(bytes, origin)?, origin, self.host.overridden())?;
         DeviceTask::land(landing, network.layout(), &self.base, base, origin).map(Arc::new)
     }
 
     /// Makes `task` current and returns the one that was: one exchange of a pointer, as [`Runtime::switch`].
+    ///
+    /// # Errors
+    /// [`runtime::Error::OtherBase`] for a task of another base or network, and then the current one stays.
     #[inline]
-    pub fn switch(&self, task: &Arc<DeviceTask>) -> Arc<DeviceTask> {
-        self.current.swap(task.clone())
+    pub fn switch(&self, task: &Arc<DeviceTask>) -> Result<Arc<DeviceTask>, Error> {
+        self.check(task)?;
+        Ok(self.current.swap(task.clone()))
+    }
+
+    #[inline]
+    fn check(&self, task: &DeviceTask) -> Result<(), Error> {
+        match task.is_of(self.host.network().layout(), &self.base) {
+            true => Ok(()),
+            false => Err(runtime::Error::OtherBase { task: task.name().to_owned() }.into()),
+        }
     }
 
     /// The current task, kept for as long as the caller likes.
@@ -91,7 +101,7 @@ impl<N: Network> DeviceRuntime<N> {
     /// Class scores of `input` by the current task.
     ///
     /// # Errors
-    /// If the input is not of the network's kind or size, the task has no head, or the device fails.
+    /// If the input is not of the network's kind or size, the task has no head, a score is not finite, or the device fails.
     pub fn predict(&self, input: &Input) -> Result<Prediction<DeviceTask>, Error> {
         self.predict_as(self.pin(), input)
     }
@@ -120,6 +130,7 @@ impl<N: Network> DeviceRuntime<N> {
     }
 
     fn logits(&self, task: &DeviceTask, input: &Input) -> Result<kernels::Tensor, Error> {
+        self.check(task)?;
         let mut ops = DeviceEval::new(task, &self.workspace);
         let logits = self.host.network().logits(&mut ops, input).map_err(Error::from);
         let logits = logits.and_then(|logits| ops.receive(logits));
@@ -128,6 +139,23 @@ impl<N: Network> DeviceRuntime<N> {
             // is told.
             let _ = self.base.wait();
         }
-        logits
+        let logits = logits?;
+        match logits.iter().all(|value| value.is_finite()) {
+            true => Ok(logits),
+            false => Err(self.not_finite(task, input)),
+        }
+    }
+
+    /// Whose fault it is that scores are not finite: that of what the host finds, or of the device's smaller range.
+    fn not_finite(&self, task: &DeviceTask, input: &Input) -> Error {
+        let host = runtime::features(self.host.network(), &**self.host.base_task(), input, &self.workspace);
+        let whose = match host {
+            Err(error) => return error.into(),
+            Ok(_) => format!(
+                "the task {} gives NaN or infinity on the device; the base does not on the processor",
+                task.name()
+            ),
+        };
+        runtime::Error::NotFinite { whose }.into()
     }
 }

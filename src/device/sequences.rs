@@ -1,5 +1,7 @@
 //! Operations on rows that belong to examples of several lengths.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 use super::DeviceEval;
@@ -38,6 +40,24 @@ impl DeviceEval<'_> {
         }
         let all = Tensor::cat(&[&x, &row.reshape((1, cols))?], 0)?;
         all.index_select(&self.task.base().send_rows(&order)?, 0)
+    }
+
+    /// The numbers of row `at` of each example.
+    pub(super) fn numbers_at(&self, segments: &Segments, at: usize) -> candle_core::Result<Tensor> {
+        let numbers: Vec<u32> = segments.ranges().map(|range| (range.start + at) as u32).collect();
+        self.task.base().send_rows(&numbers)
+    }
+
+    /// The rows of each example, filled up with its first to the length of the longest, `[examples, longest, features]`;
+    /// and their numbers, `[examples, longest]`.
+    pub(super) fn side_by_side(&self, x: &Tensor, segments: &Segments) -> candle_core::Result<(Tensor, Tensor)> {
+        let longest = segments.ranges().map(|range| range.len()).max().unwrap_or(0);
+        let row = |range: Range<usize>, at| if at < range.len() { range.start + at } else { range.start };
+        let numbers: Vec<u32> =
+            segments.ranges().flat_map(|range| (0..longest).map(move |at| row(range.clone(), at) as u32)).collect();
+        let numbers = self.task.base().send_rows(&numbers)?;
+        let rows = x.index_select(&numbers, 0)?.reshape((segments.len(), longest, x.dim(1)?))?;
+        Ok((rows, numbers.reshape((segments.len(), longest))?))
     }
 
     /// softmax(q kᵀ / √d) v within each example, for each head; and what it was divided into.

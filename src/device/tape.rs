@@ -5,20 +5,28 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::ops::Value;
-use super::{DeviceEval, DeviceTask, Error, kernels as device};
+use super::ops::{Value, present};
+use super::{DeviceEval, DeviceTask, Error, fetch, kernels as device};
 use crate::kernels::{self, Grid, Heads, Interpolation, Segments, Window, Workspace};
 use crate::runtime::{self, BatchNorm, Images, LayerId, Ops};
 
 /// Gradients of one layer on the device.
 pub struct DeviceGrad {
     /// Of the weight, as many values as it has; of a table or a norm's scale as well.
-    pub weight: Tensor,
+    pub(super) weight: Tensor,
     /// Of the bias, where the layer has one.
-    pub bias: Option<Tensor>,
+    pub(super) bias: Option<Tensor>,
 }
 
 impl DeviceGrad {
+    /// The gradients of the weight, and of the bias where the layer has one, copied from the device.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn fetch(&self) -> Result<(kernels::Tensor, Option<kernels::Tensor>), Error> {
+        Ok((fetch(&self.weight)?, self.bias.as_ref().map(fetch).transpose()?))
+    }
+
     /// Sum of the squares of all its values.
     ///
     /// # Errors
@@ -34,11 +42,21 @@ pub struct DeviceMoments {
     /// The normalization.
     pub layer: LayerId,
     /// `[channels]`.
-    pub mean: Tensor,
+    pub(super) mean: Tensor,
     /// Mean squared distance from it, `[channels]`.
-    pub variance: Tensor,
+    pub(super) variance: Tensor,
     /// Rows that they are over.
     pub rows: usize,
+}
+
+impl DeviceMoments {
+    /// Mean and variance, `[1, channels]` each, copied from the device.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn fetch(&self) -> Result<[kernels::Tensor; 2], Error> {
+        Ok([fetch(&self.mean)?, fetch(&self.variance)?])
+    }
 }
 
 /// An activation on the device and, where a gradient flows to it, its place on the tape.
@@ -300,6 +318,15 @@ impl Ops for DeviceTape<'_> {
         self.record_gelu(x)
     }
 
+    fn tanh(&mut self, x: Traced) -> Traced {
+        let value = self.eval.tanh(x.value);
+        let y = value.clone();
+        self.record(value, x.node.is_some(), move |dy, back| {
+            let y = present(y)?;
+            back.flow(x.node, (dy - (dy * y.sqr()?)?)?)
+        })
+    }
+
     fn add(&mut self, x: Traced, y: &Traced) -> Traced {
         let value = self.eval.add(x.value, &y.value);
         let (x, y) = (x.node, y.node);
@@ -322,13 +349,16 @@ impl Ops for DeviceTape<'_> {
         })
     }
 
-    fn first_rows(&mut self, x: Traced, segments: &Segments) -> Traced {
+    fn max_rows(&mut self, x: Traced, segments: &Segments) -> Traced {
+        self.record_max_rows(x, segments)
+    }
+
+    fn rows_at(&mut self, x: &Traced, segments: &Segments, at: usize) -> Traced {
         let rows = x.rows();
-        let value = self.eval.first_rows(x.value, segments);
-        let (starts, count) = (self.eval.starts(segments, rows), segments.len());
-        self.record(value, x.node.is_some(), move |dy, back| {
-            let first = starts?.narrow(0, 0, count)?;
-            back.flow(x.node, dy.zeros_of([rows, dy.dim(1)?])?.index_add(&first, dy, 0)?)
+        let value = self.eval.rows_at(&x.value, segments, at);
+        let (numbers, node) = (self.eval.numbers_at(segments, at), x.node);
+        self.record(value, node.is_some(), move |dy, back| {
+            back.flow(node, dy.zeros_of([rows, dy.dim(1)?])?.index_add(&numbers?, dy, 0)?)
         })
     }
 }

@@ -31,9 +31,7 @@ impl DeviceTask {
     /// If the device refuses a tensor.
     pub fn upload(task: &Task, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
         let (labels, digest) = (task.labels().to_vec(), task.digest());
-        let this = Self { labels, digest, ..Self::of(task, layout, base)? };
-        base.wait()?;
-        Ok(this)
+        Ok(Self { labels, digest, ..Self::of(task, layout, base)? })
     }
 
     /// Uploads what an adapter that has been checked holds, and merges it on the device where that has a kernel for its
@@ -75,15 +73,17 @@ impl DeviceTask {
         Ok(Self { name, labels, digest, layout, base, slots, own_bytes })
     }
 
-    /// Uploads what of any weights is not the base's, as of a task that is being trained, for the thread that calls.
+    /// Uploads what of any weights is not the base's, as of a task that is being trained.
     ///
     /// # Errors
     /// If the device refuses a tensor.
     pub fn of(weights: &impl Weights, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
-        Self::with(weights, layout, base, |_, _| true)
+        let this = Self::with(weights, layout, base, |_, _| true)?;
+        base.wait()?;
+        Ok(this)
     }
 
-    /// The same of those tensors that `is_meant`.
+    /// The same of those tensors that `is_meant`, for the thread that calls until it has waited.
     pub(super) fn with(
         weights: &impl Weights,
         layout: &Arc<Layout>,
@@ -108,6 +108,11 @@ impl DeviceTask {
         }
         let (name, layout, base) = (weights.name().to_owned(), layout.clone(), base.clone());
         Ok(Self { name, labels: Vec::new(), digest: None, layout, base, slots, own_bytes })
+    }
+
+    /// Whether it is one of this network over this base on the device.
+    pub(super) fn is_of(&self, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> bool {
+        Arc::ptr_eq(&self.layout, layout) && Arc::ptr_eq(&self.base, base)
     }
 
     /// Name of the task, as its adapter states it.

@@ -4,13 +4,17 @@ use super::cursor::Cursor;
 use super::envelope::Envelope;
 use super::head::Head;
 use super::layout::HEADER;
-use super::{Digest, Entries, Entry, Error, Labels, MAX_ENTRIES, MAX_LABELS, Place, Signature, Summary};
+use super::{
+    Digest, Entries, Entry, Error, Labels, MAX_ENTRIES, MAX_LABELS, MAX_SETTINGS, Place, Setting, Settings, Signature,
+    Summary,
+};
 
 /// A file that has passed every check of [`Adapter::parse`]: a view of its bytes, cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Adapter<'a> {
     head: Head<'a>,
     labels: (Cursor<'a>, usize),
+    settings: (Cursor<'a>, usize),
     entries: (Cursor<'a>, usize),
     payloads: &'a [u8],
     digest: Digest,
@@ -40,13 +44,15 @@ impl<'a> Adapter<'a> {
             Place::Label(label).check_text(cursor.take()?)?;
         }
 
+        let settings = read_settings(&mut cursor, version)?;
         let found = cursor.take_count()?;
         if found > MAX_ENTRIES {
             return Err(Error::TooManyEntries { found });
         }
         let entries = (cursor, found);
-        Entries::new(cursor, found, payloads).check(version, payloads_at)?;
-        Ok(Adapter { head, labels, entries, payloads, digest, signature, len: bytes.len() })
+        let least = if settings.1 > 0 { SETTINGS_VERSION } else { 1 };
+        Entries::new(cursor, found, payloads).check(version, least, payloads_at)?;
+        Ok(Adapter { head, labels, settings, entries, payloads, digest, signature, len: bytes.len() })
     }
 
     /// The name of the task.
@@ -83,6 +89,18 @@ impl<'a> Adapter<'a> {
     pub fn labels(&self) -> Labels<'a> {
         let (cursor, count) = self.labels;
         Labels::new(cursor, count)
+    }
+
+    /// What it was made with beside the weights, in ascending order of the names; see
+    /// [`check_settings`](Self::check_settings).
+    pub fn settings(&self) -> Settings<'a> {
+        let (cursor, count) = self.settings;
+        Settings::new(cursor, count)
+    }
+
+    /// The setting of this name.
+    pub fn setting(&self, name: &str) -> Option<Setting<'a>> {
+        self.settings().find(|setting| setting.name == name)
     }
 
     /// The entries, in ascending order of their names.
@@ -126,6 +144,28 @@ fn read_head<'a>(cursor: &mut Cursor<'a>) -> Result<Head<'a>, Error> {
     };
     head.check()?;
     Ok(head)
+}
+
+/// The lowest version that has settings.
+pub(super) const SETTINGS_VERSION: u16 = 3;
+
+/// Where the settings are, and how many.
+fn read_settings<'a>(cursor: &mut Cursor<'a>, version: u16) -> Result<(Cursor<'a>, usize), Error> {
+    if version < SETTINGS_VERSION {
+        return Ok((*cursor, 0));
+    }
+    let found = cursor.take_count()?;
+    if found > MAX_SETTINGS {
+        return Err(Error::TooManySettings { found });
+    }
+    let settings = (*cursor, found);
+    let mut before = None;
+    for index in 0..found {
+        let setting: Setting<'a> = cursor.take()?;
+        setting.check(index, before)?;
+        before = Some(setting.name);
+    }
+    Ok(settings)
 }
 
 impl fmt::Debug for Adapter<'_> {

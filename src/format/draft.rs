@@ -1,11 +1,15 @@
 use serde::Serialize;
 
+use super::adapter::SETTINGS_VERSION;
 use super::cursor::encoded_size;
 use super::envelope::{Header, payloads_at};
 use super::head::Head;
 use super::layout::{HEADER, TRAILER, align};
 use super::record::Record;
-use super::{Digest, Encoding, Entry, Error, MAX_ENTRIES, MAX_LABELS, MAX_MANIFEST, Place, Role, Shape, Summary};
+use super::{
+    Digest, Encoding, Entry, Error, MAX_ENTRIES, MAX_LABELS, MAX_MANIFEST, MAX_SETTINGS, Place, Role, Setting, Shape,
+    Summary,
+};
 
 /// An adapter to be written.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +28,8 @@ pub struct Draft<'a> {
     pub summary: Summary,
     /// The labels, in the order of the classes.
     pub labels: &'a [&'a str],
+    /// What it was made with beside the weights, in strictly ascending byte order of the names.
+    pub settings: &'a [Setting<'a>],
     /// The tensors, in strictly ascending byte order of their names.
     pub tensors: &'a [TensorDraft<'a>],
 }
@@ -89,6 +95,20 @@ impl<'a> Draft<'a> {
         Ok(total)
     }
 
+    /// Checks the names that people give: of a task and its classes.
+    ///
+    /// # Errors
+    /// As [`encode`](Draft::encode) would have for these.
+    pub fn check_names<'l>(task: &str, labels: impl IntoIterator<Item = &'l str>) -> Result<(), Error> {
+        Place::Task.check_text(task)?;
+        let mut found = 0;
+        for (label, text) in labels.into_iter().enumerate() {
+            Place::Label(label).check_text(text)?;
+            found = label + 1;
+        }
+        if found > MAX_LABELS { Err(Error::TooManyLabels { found }) } else { Ok(()) }
+    }
+
     fn head(&self) -> Head<'a> {
         let &Draft { task, architecture, method, base, content, summary, .. } = self;
         Head { task, architecture, method, base, content, summary }
@@ -108,6 +128,9 @@ impl<'a> Draft<'a> {
             manifest = manifest.saturating_add(encoded_size(text));
         }
 
+        if !self.settings.is_empty() {
+            manifest = manifest.saturating_add(self.plan_settings()?);
+        }
         let found = self.tensors.len();
         if found > MAX_ENTRIES {
             return Err(Error::TooManyEntries { found });
@@ -133,8 +156,25 @@ impl<'a> Draft<'a> {
         let payloads_at = payloads_at(manifest).ok_or(too_long)?;
         let total = payloads_at.checked_add(payloads).and_then(|n| n.checked_add(TRAILER));
         let total = total.ok_or(Error::Oversized { entry: self.tensors.len().saturating_sub(1) })?;
-        let version = self.tensors.iter().map(|tensor| tensor.encoding.version()).max().unwrap_or(1);
+        let encodings = self.tensors.iter().map(|tensor| tensor.encoding.version()).max().unwrap_or(1);
+        let version = if self.settings.is_empty() { encodings } else { encodings.max(SETTINGS_VERSION) };
         Ok(Plan { version, manifest, payloads_at, total })
+    }
+
+    /// Checks the settings; returns their length in the manifest.
+    fn plan_settings(&self) -> Result<usize, Error> {
+        let found = self.settings.len();
+        if found > MAX_SETTINGS {
+            return Err(Error::TooManySettings { found });
+        }
+        let mut length = encoded_size(&found);
+        let mut before = None;
+        for (index, setting) in self.settings.iter().enumerate() {
+            setting.check(index, before)?;
+            length = length.saturating_add(encoded_size(setting));
+            before = Some(setting.name);
+        }
+        Ok(length)
     }
 
     fn write_manifest(&self, out: &mut [u8]) -> Option<()> {
@@ -142,6 +182,12 @@ impl<'a> Draft<'a> {
         rest = put(&self.labels.len(), rest)?;
         for label in self.labels {
             rest = put(label, rest)?;
+        }
+        if !self.settings.is_empty() {
+            rest = put(&self.settings.len(), rest)?;
+            for setting in self.settings {
+                rest = put(setting, rest)?;
+            }
         }
         rest = put(&self.tensors.len(), rest)?;
         let mut offset = 0;

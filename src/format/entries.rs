@@ -20,9 +20,9 @@ impl<'a> Entries<'a> {
     }
 
     /// Walks all entries: each is in order, well-formed and where it belongs, and no byte belongs to none of them.
-    /// `version` is that of the file, and `payloads_at` where the payloads begin in it.
-    pub(super) fn check(mut self, version: u16, payloads_at: usize) -> Result<(), Error> {
-        let mut least = 1;
+    /// `version` is that of the file, `least` the one that it needs without them, and `payloads_at` where the payloads
+    /// begin in it.
+    pub(super) fn check(mut self, version: u16, mut least: u16, payloads_at: usize) -> Result<(), Error> {
         let mut before = None;
         let mut expected = 0;
         while self.index < self.count {
@@ -119,7 +119,7 @@ mod tests {
         let record = Record { name: "w", role, encoding, shape, offset, length, base: None };
         let mut bytes = [0; 128];
         let used = postcard::to_slice(&record, &mut bytes).unwrap();
-        Entries::new(Cursor::new(used, 0), 1, payloads).check(1, 1000)
+        Entries::new(Cursor::new(used, 0), 1, payloads).check(1, 1, 1000)
     }
 
     #[test]

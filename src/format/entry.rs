@@ -81,6 +81,15 @@ impl Entry<'_> {
         Ok(self.encoding.factors(self.payload))
     }
 
+    /// The values of [`Encoding::Sparse`] that are not zero; of another encoding none.
+    ///
+    /// # Errors
+    /// Those of [`check`](Entry::check).
+    pub fn nonzeros(&self) -> Result<impl Iterator<Item = f32>, Error> {
+        self.check()?;
+        Ok(self.encoding.nonzeros(self.payload))
+    }
+
     fn apply(
         &self,
         out: &mut [f32],

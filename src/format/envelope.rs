@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(open(|file| file[..8].copy_from_slice(&found)), Err(Error::Magic { found }));
         assert_eq!(open(|file| file[8] = 2), Ok(()));
         assert_eq!(open(|file| file[8] = 0), Err(Error::Version { found: 0 }));
-        assert_eq!(open(|file| file[8] = 3), Err(Error::Version { found: 3 }));
+        assert_eq!(open(|file| file[8] = 3), Ok(()));
+        assert_eq!(open(|file| file[8] = 4), Err(Error::Version { found: 4 }));
         assert_eq!(open(|file| file[11] = 0x80), Err(Error::Flags { found: 0x8000 }));
         assert_eq!(open(|file| file[10] = 2), Err(Error::Flags { found: 2 }));
         assert_eq!(open(|file| file[10] = 1), Err(Error::TooShort { found: 96 }));

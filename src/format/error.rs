@@ -1,5 +1,5 @@
 use super::layout::MIN_FILE;
-use super::{MAX_DIMS, MAX_ENTRIES, MAX_LABELS, MAX_TEXT, Place, VERSION};
+use super::{MAX_DIMS, MAX_ENTRIES, MAX_LABELS, MAX_SETTINGS, MAX_TEXT, Place, VERSION};
 
 /// Why an adapter, a draft or a payload was refused, and where.
 ///
@@ -69,6 +69,20 @@ pub enum Error {
     /// More labels than [`MAX_LABELS`].
     #[error("{found} labels, where at most {MAX_LABELS} fit")]
     TooManyLabels { found: usize },
+    /// More settings than [`MAX_SETTINGS`].
+    #[error("{found} settings, where at most {MAX_SETTINGS} fit")]
+    TooManySettings { found: usize },
+    /// The names of settings do not ascend strictly.
+    #[error(
+        "setting {setting}: its name does not follow the one before it in byte order: sort them and drop duplicates"
+    )]
+    SettingOrder { setting: usize },
+    /// A required setting that the reader does not know.
+    #[error("setting {setting} is required and not known here: update the reader")]
+    UnknownSetting { setting: usize },
+    /// A setting with another value than the reader has.
+    #[error("setting {setting} has another value than the adapter is to be applied with")]
+    OtherSetting { setting: usize },
     /// More entries than [`MAX_ENTRIES`].
     #[error("{found} entries, where at most {MAX_ENTRIES} fit")]
     TooManyEntries { found: usize },

@@ -6,16 +6,19 @@ pub const MAGIC: [u8; 8] = *b"\x89TAPS\r\n\x1a";
 
 /// The highest format version that this module reads and writes; it reads all before it, and writes the lowest that
 /// can hold the content.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Payloads start on multiples of this many bytes, counted from the start of the file.
 pub const ALIGNMENT: usize = 64;
 
-/// The longest text in bytes of UTF-8: a name, the task, the architecture, the method or a label.
+/// The longest text in bytes of UTF-8: a name, the task, the architecture, the method, a label or a setting's value.
 pub const MAX_TEXT: usize = 255;
 
 /// The most labels of an adapter.
 pub const MAX_LABELS: usize = 65_535;
+
+/// The most settings of an adapter.
+pub const MAX_SETTINGS: usize = 255;
 
 /// The most entries of an adapter.
 pub const MAX_ENTRIES: usize = 65_535;

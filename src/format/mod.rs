@@ -21,6 +21,7 @@
 //!     content: Digest::of(b"the base's tensor digests"),
 //!     summary: Summary::default(),
 //!     labels: &["negative", "positive"],
+//!     settings: &[],
 //!     tensors: &[TensorDraft {
 //!         name: "layer.0.weight",
 //!         role: Role::Delta,
@@ -58,6 +59,7 @@ mod layout;
 mod place;
 mod record;
 mod role;
+mod settings;
 mod shape;
 mod signature;
 mod summary;
@@ -73,9 +75,10 @@ pub use entries::Entries;
 pub use entry::Entry;
 pub use error::Error;
 pub use labels::Labels;
-pub use layout::{ALIGNMENT, MAGIC, MAX_DIMS, MAX_ENTRIES, MAX_LABELS, MAX_MANIFEST, MAX_TEXT, VERSION};
+pub use layout::{ALIGNMENT, MAGIC, MAX_DIMS, MAX_ENTRIES, MAX_LABELS, MAX_MANIFEST, MAX_SETTINGS, MAX_TEXT, VERSION};
 pub use place::Place;
 pub use role::Role;
+pub use settings::{Setting, Settings};
 pub use shape::Shape;
 #[cfg(feature = "sign")]
 pub use signature::SecretKey;

@@ -14,6 +14,8 @@ pub enum Place {
     Method,
     /// A label.
     Label(usize),
+    /// A setting: its name or its value.
+    Setting(usize),
     /// An entry of an adapter, or a tensor of a draft.
     Entry(usize),
     /// A shape that belongs to no entry yet.
@@ -43,6 +45,7 @@ impl fmt::Display for Place {
             Place::Architecture => f.write_str("architecture"),
             Place::Method => f.write_str("method"),
             Place::Label(index) => write!(f, "label {index}"),
+            Place::Setting(index) => write!(f, "setting {index}"),
             Place::Entry(index) => write!(f, "entry {index}"),
             Place::Shape => f.write_str("shape"),
         }

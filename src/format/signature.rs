@@ -136,6 +136,7 @@ mod tests {
             content: base,
             summary,
             labels: &["x", "y"],
+            settings: &[],
             tensors: &[],
         };
         let mut file = vec![0; draft.encoded_len().unwrap()];

@@ -1,4 +1,4 @@
-//! GELU with the exact error function.
+//! GELU with the exact error function, and tanh.
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -18,6 +18,22 @@ pub fn gelu(workspace: &Workspace, x: &mut [f32]) {
 pub fn gelu_grad(workspace: &Workspace, dy: &mut [f32], x: &[f32]) {
     assert_eq!(dy.len(), x.len());
     for_rows(workspace, dy, 1, |first, part| gelu_grad_part(part, &x[first..first + part.len()]));
+}
+
+/// tanh x, in place.
+pub fn tanh(workspace: &Workspace, x: &mut [f32]) {
+    for_rows(workspace, x, 1, |_, part| part.iter_mut().for_each(|x| *x = x.tanh()));
+}
+
+/// Multiplies `dy` by the derivative of tanh where its value is `y`.
+///
+/// # Panics
+/// If they differ in length.
+pub fn tanh_grad(workspace: &Workspace, dy: &mut [f32], y: &[f32]) {
+    assert_eq!(dy.len(), y.len());
+    for_rows(workspace, dy, 1, |first, part| {
+        part.iter_mut().zip(&y[first..]).for_each(|(dy, y)| *dy *= 1.0 - y * y);
+    });
 }
 
 vectorized! {

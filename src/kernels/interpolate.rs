@@ -13,11 +13,27 @@ impl Interpolation {
     /// Bicubic interpolation (a = −0.75, pixel centres, edges repeated) of a table whose first `skip` rows stay and
     /// whose others lie on a grid of `from` lines and columns, to a grid of `to`: what PyTorch's `interpolate` does.
     pub fn bicubic(skip: usize, from: [usize; 2], to: [usize; 2]) -> Self {
+        Self::separable(skip, from, to, cubic)
+    }
+
+    /// The same with antialiasing (a = −0.5, edges cut off): what PyTorch's `interpolate` does with `antialias=True`, and
+    /// PIL.
+    pub fn antialiased(skip: usize, from: [usize; 2], to: [usize; 2]) -> Self {
+        Self::separable(skip, from, to, wide_cubic)
+    }
+
+    fn separable<L: AsRef<[(usize, f32)]>>(
+        skip: usize,
+        from: [usize; 2],
+        to: [usize; 2],
+        neighbours: fn(usize, usize, usize) -> L,
+    ) -> Self {
         let mut map = Self { ends: (1..=skip).collect(), terms: (0..skip).map(|row| (row, 1.0)).collect() };
         let [lines, columns] =
-            [0, 1].map(|axis| (0..to[axis]).map(|at| cubic(at, from[axis], to[axis])).collect::<Vec<_>>());
+            [0, 1].map(|axis| (0..to[axis]).map(|at| neighbours(at, from[axis], to[axis])).collect::<Vec<_>>());
         for line in &lines {
             for column in &columns {
+                let (line, column) = (line.as_ref(), column.as_ref());
                 for &(y, across) in line {
                     map.terms.extend(column.iter().map(|&(x, weight)| (skip + y * from[1] + x, across * weight)));
                 }
@@ -48,6 +64,25 @@ fn cubic(at: usize, from: usize, to: usize) -> [(usize, f32); 4] {
     let weights = [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)];
     let neighbour = |offset: usize| ((floor as isize - 1 + offset as isize).max(0) as usize).min(from - 1);
     std::array::from_fn(|offset| (neighbour(offset), weights[offset]))
+}
+
+/// The neighbours of position `at` of `to` among `from`, more of them where `to` is the fewer, and their weights.
+fn wide_cubic(at: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
+    const A: f64 = -0.5;
+    let scale = from as f64 / to as f64;
+    let (wide, centre) = (scale.max(1.0), (at as f64 + 0.5) * scale);
+    let first = (centre - 2.0 * wide + 0.5).max(0.0) as usize;
+    let last = ((centre + 2.0 * wide + 0.5).max(0.0) as usize).min(from);
+    let weight = |place: usize| {
+        let x = ((place as f64 - centre + 0.5) / wide).abs();
+        match x {
+            x if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            x if x < 2.0 => ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A,
+            _ => 0.0,
+        }
+    };
+    let sum: f64 = (first..last).map(weight).sum();
+    (first..last).map(|place| (place, (weight(place) / sum) as f32)).collect()
 }
 
 /// The rows of `table [rows, features]` mixed as `map` says: `[map.rows(), features]`.
@@ -88,16 +123,26 @@ mod tests {
     fn the_same_grid_is_the_same_table() {
         let workspace = Workspace::new(1);
         let table: Vec<f32> = (0..14).map(|value| value as f32).collect();
-        let map = Interpolation::bicubic(1, [2, 3], [2, 3]);
-        assert_eq!(interpolate(&workspace, &table, 2, &map).to_vec(), table);
+        for map in [Interpolation::bicubic, Interpolation::antialiased] {
+            let map = map(1, [2, 3], [2, 3]);
+            assert_eq!(interpolate(&workspace, &table, 2, &map).to_vec(), table);
+        }
     }
 
     #[test]
     fn a_flat_table_stays_flat_and_the_gradient_is_the_transpose() {
         let workspace = Workspace::new(1);
-        let map = Interpolation::bicubic(2, [2, 3], [5, 4]);
-        let out = interpolate(&workspace, &[1.0; 8], 1, &map);
-        assert_eq!(out.rows(), 22);
+        for sizes in [[[2, 3], [5, 4]], [[5, 4], [2, 3]]] {
+            for map in [Interpolation::bicubic, Interpolation::antialiased] {
+                let [from, to] = sizes;
+                check_transpose(&workspace, &map(2, from, to), from[0] * from[1] + 2);
+            }
+        }
+    }
+
+    fn check_transpose(workspace: &Workspace, map: &Interpolation, rows: usize) {
+        let out = interpolate(workspace, &vec![1.0; rows], 1, map);
+        assert_eq!(out.rows(), map.rows());
         assert!(out.iter().all(|value| (value - 1.0).abs() < 1e-6));
         let mut random = 1u32;
         let mut draw = |count| -> Vec<f32> {
@@ -107,10 +152,10 @@ mod tests {
             };
             (0..count).map(|_| next()).collect()
         };
-        let (table, dy) = (draw(8), Tensor::from_vec(draw(22), 22, 1));
-        let mut grad = vec![0.0; 8];
-        interpolate_grad(&dy, &map, &mut grad);
-        let forward = crate::kernels::dot(&interpolate(&workspace, &table, 1, &map), &dy);
+        let (table, dy) = (draw(rows), Tensor::from_vec(draw(map.rows()), map.rows(), 1));
+        let mut grad = vec![0.0; rows];
+        interpolate_grad(&dy, map, &mut grad);
+        let forward = crate::kernels::dot(&interpolate(workspace, &table, 1, map), &dy);
         assert!((forward - crate::kernels::dot(&grad, &table)).abs() < 1e-5);
     }
 }

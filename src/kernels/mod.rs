@@ -39,7 +39,7 @@ mod tensor;
 mod update;
 mod window_pool;
 
-pub use activation::{gelu, gelu_grad};
+pub use activation::{gelu, gelu_grad, tanh, tanh_grad};
 pub use attention::{Heads, attention, attention_grad};
 pub use batch_norm::{affine, batch_norm_batch_grad, batch_norm_fold, moments};
 pub use columns::{add_columns, columns, concat_columns, subsample_pad, subsample_pad_grad};
@@ -60,7 +60,9 @@ pub use norm::{Kept, Normalized, layer_norm, layer_norm_affine_grad, layer_norm_
 pub use parallel::add;
 pub use patches::patches;
 pub use pool::Workspace;
-pub use pooling::{first_rows, first_rows_grad, mean_rows, mean_rows_grad, prepend_row, prepend_row_grad};
+pub use pooling::{
+    max_rows, max_rows_grad, mean_rows, mean_rows_grad, prepend_row, prepend_row_grad, rows_at, rows_at_grad,
+};
 pub use scratch::{Scratch, depthwise_scratch, depthwise_weight_grad_scratch};
 pub use segments::Segments;
 pub use self_attention::{self_attention, self_attention_grad};

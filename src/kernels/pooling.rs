@@ -1,4 +1,4 @@
-//! One row for each example: the mean of its rows, its first, or one put before them.
+//! One row for each example: the mean of its rows, the highest of each column, one of them, or one put before them.
 
 use super::math::vectorized;
 use super::{Segments, Tensor, Workspace};
@@ -48,31 +48,79 @@ pub fn mean_rows_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments, s
     dx
 }
 
-/// First row of each example, as of a class token: `[examples, features]`.
+/// Highest value of each column among the rows of each example: `[examples, features]`; what is not a number is higher
+/// than all others.
 ///
 /// # Panics
 /// If an example has no rows or `x` has not as many rows as the segments.
-pub fn first_rows(workspace: &Workspace, x: &Tensor, segments: &Segments) -> Tensor {
+pub fn max_rows(workspace: &Workspace, x: &Tensor, segments: &Segments) -> Tensor {
     assert_eq!(x.rows(), segments.rows());
     let mut out = workspace.tensor(segments.len(), x.cols());
     for (out, range) in out.chunks_exact_mut(x.cols()).zip(segments.ranges()) {
-        assert!(!range.is_empty(), "an example without rows has no first");
+        assert!(!range.is_empty(), "an example without rows has no highest");
         out.copy_from_slice(x.row(range.start));
+        for row in range.skip(1) {
+            for (highest, &value) in out.iter_mut().zip(x.row(row)) {
+                if is_higher(value, *highest) {
+                    *highest = value;
+                }
+            }
+        }
     }
     out
 }
 
-/// Gradient of [`first_rows`]: zero but in the first row of each example.
+/// Gradient of [`max_rows`] at `x`: each column's goes to the first row that has the highest value.
 ///
 /// # Panics
-/// If an example has no rows or `dy` has not one row for each example.
-pub fn first_rows_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments) -> Tensor {
+/// If an example has no rows, or the sizes do not agree.
+pub fn max_rows_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, segments: &Segments) -> Tensor {
+    assert_eq!((dy.rows(), dy.cols()), (segments.len(), x.cols()));
+    assert_eq!(x.rows(), segments.rows());
+    let cols = dy.cols();
+    let mut dx = workspace.zeros(segments.rows(), cols);
+    for (index, range) in segments.ranges().enumerate() {
+        assert!(!range.is_empty(), "an example without rows has no highest");
+        for (column, &gradient) in dy.row(index).iter().enumerate() {
+            let first = |best: usize, row: usize| match is_higher(x.row(row)[column], x.row(best)[column]) {
+                true => row,
+                false => best,
+            };
+            dx[range.clone().fold(range.start, first) * cols + column] = gradient;
+        }
+    }
+    dx
+}
+
+fn is_higher(value: f32, than: f32) -> bool {
+    value > than || (value.is_nan() && !than.is_nan())
+}
+
+/// Row `at` of each example, as of a class token: `[examples, features]`.
+///
+/// # Panics
+/// If an example has no such row or `x` has not as many rows as the segments.
+pub fn rows_at(workspace: &Workspace, x: &Tensor, segments: &Segments, at: usize) -> Tensor {
+    assert_eq!(x.rows(), segments.rows());
+    let mut out = workspace.tensor(segments.len(), x.cols());
+    for (out, range) in out.chunks_exact_mut(x.cols()).zip(segments.ranges()) {
+        assert!(at < range.len(), "an example of {} rows has no row {at}", range.len());
+        out.copy_from_slice(x.row(range.start + at));
+    }
+    out
+}
+
+/// Gradient of [`rows_at`]: zero but in row `at` of each example.
+///
+/// # Panics
+/// If an example has no such row or `dy` has not one row for each example.
+pub fn rows_at_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments, at: usize) -> Tensor {
     assert_eq!(dy.rows(), segments.len());
     let cols = dy.cols();
     let mut dx = workspace.zeros(segments.rows(), cols);
     for (index, range) in segments.ranges().enumerate() {
-        assert!(!range.is_empty(), "an example without rows has no first");
-        dx[range.start * cols..][..cols].copy_from_slice(dy.row(index));
+        assert!(at < range.len(), "an example of {} rows has no row {at}", range.len());
+        dx[(range.start + at) * cols..][..cols].copy_from_slice(dy.row(index));
     }
     dx
 }

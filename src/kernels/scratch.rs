@@ -13,8 +13,20 @@ pub struct Scratch {
     pub threads: usize,
 }
 
-/// Channels are laid out by vector registers. This is the widest there is, so that less is taken on other machines.
-const LANES: usize = 16;
+/// Channels are laid out by this machine's vector registers. What wider ones would take is no bound for narrower ones: which
+/// free buffer serves a request depends on its length.
+fn lanes() -> usize {
+    struct Lanes;
+    impl pulp::WithSimd for Lanes {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    pulp::Arch::new().dispatch(Lanes)
+}
 
 /// What [`depthwise`](super::depthwise) of images of `grid` takes; with `turned`, its input's gradient.
 pub fn depthwise_scratch(workspace: &Workspace, grid: Grid, channels: usize, window: Window, turned: bool) -> Scratch {
@@ -36,6 +48,6 @@ pub fn depthwise_weight_grad_scratch(workspace: &Workspace, grid: Grid, channels
 
 /// The packed weight or its gradient, and the lines a window is on.
 fn blocks(channels: usize, window: Window, width: usize, step: usize) -> Vec<usize> {
-    let (channels, [lines, columns]) = (channels.next_multiple_of(LANES), window.size);
+    let (channels, [lines, columns]) = (channels.next_multiple_of(lanes()), window.size);
     vec![channels * lines * columns, lines * channels * (width.saturating_sub(1) * step + columns)]
 }

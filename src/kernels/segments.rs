@@ -12,11 +12,12 @@ pub struct Segments {
 impl Segments {
     /// Segments of the given lengths, in order.
     pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
-        let mut end = 0;
+        let mut end = 0_usize;
         let ends = lengths
             .into_iter()
             .map(|length| {
-                end += length;
+                // A sum beyond all memory fits no input.
+                end = usize::saturating_add(end, length);
                 end
             })
             .collect();

@@ -2,17 +2,16 @@
 
 use serde_json::Value;
 
-use super::{Error, InputSpec, Options};
+use super::keys::{Keys, TIMM, TRANSFORMERS};
+use super::{Error, Options};
 use crate::base::Base;
-
-/// Mean and deviation of the channels of ImageNet's photographs, which most convolutional networks are made for.
-const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
 /// The configuration of a base, whose missing or unfit keys are errors that name them.
 pub(super) struct Config<'a> {
     base: &'a Base,
     json: &'a Value,
     options: &'a Options,
+    keys: &'static [&'static Keys],
 }
 
 impl<'a> Config<'a> {
@@ -23,7 +22,30 @@ impl<'a> Config<'a> {
             (None, Some(_)) => &Value::Null,
             (None, None) => return Err(Error::NoConfig { base: base.path().to_owned() }),
         };
-        Ok(Self { base, json, options })
+        Ok(Self { base, json, options, keys: &[&TRANSFORMERS, &TIMM] })
+    }
+
+    /// The same for a network that has these keys, of which the fixed ones are checked.
+    pub(super) fn of_network(&self, keys: &'static [&'static Keys]) -> Result<Self, Error> {
+        let config = Self { base: self.base, json: self.json, options: self.options, keys };
+        for &(key, values) in keys.iter().flat_map(|keys| keys.fixed) {
+            let Some(found) = config.stated(key) else { continue };
+            let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+            if !values.contains(&text.as_str()) {
+                let values: Vec<&str> = values.iter().copied().filter(|value| *value != "null").collect();
+                let expected = if values.is_empty() { "no such key".to_owned() } else { values.join(" or ") };
+                return Err(config.wrong(key, &format!("{expected}; nothing else is implemented")));
+            }
+        }
+        Ok(config)
+    }
+
+    pub(super) fn base(&self) -> &'a Base {
+        self.base
+    }
+
+    pub(super) fn options(&self) -> &'a Options {
+        self.options
     }
 
     /// The architecture: what the caller says, or `model_type` as transformers writes it, or `architecture` as
@@ -36,10 +58,26 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// A value at the top, or where timm's configurations have it.
+    /// A value where timm has it first, at the top, or where timm has what the weights were trained with.
+    fn stated(&self, key: &str) -> Option<&'a Value> {
+        // timm takes null for nothing said.
+        let within = |section: &str| self.json.get(section)?.get(key).filter(|value| !value.is_null());
+        within("model_args").or_else(|| self.json.get(key)).or_else(|| within("pretrained_cfg"))
+    }
+
     fn get(&self, key: &str) -> Option<&'a Value> {
-        let within = |section: &str| self.json.get(section).and_then(|section| section.get(key));
-        self.json.get(key).or_else(|| within("model_args")).or_else(|| within("pretrained_cfg"))
+        debug_assert!(self.keys.iter().any(|keys| keys.read.contains(&key)), "no table says that {key} is read");
+        self.stated(key)
+    }
+
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// A value that may be null.
+    pub(super) fn optional(&self, key: &str) -> Option<&'a Value> {
+        self.get(key).filter(|value| !value.is_null())
     }
 
     /// A positive integer.
@@ -53,14 +91,18 @@ impl<'a> Config<'a> {
         if self.get(key).is_none() { Ok(default) } else { self.size(key) }
     }
 
-    pub(super) fn float(&self, key: &str) -> Result<f32, Error> {
-        let value = self.get(key).and_then(Value::as_f64);
-        value.map(|value| value as f32).ok_or_else(|| self.wrong(key, "a number"))
+    /// Several positive integers; none where the key is missing.
+    pub(super) fn sizes(&self, key: &str) -> Result<Option<Vec<usize>>, Error> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let sizes = value.as_array().and_then(|list| list.iter().map(as_size).collect());
+        sizes.map(Some).ok_or_else(|| self.wrong(key, "a list of positive integers"))
     }
 
-    /// A number, or `default` where the key is missing.
-    pub(super) fn float_or(&self, key: &str, default: f32) -> Result<f32, Error> {
-        if self.get(key).is_none() { Ok(default) } else { self.float(key) }
+    /// What is added to a variance, `default` where the key is missing.
+    pub(super) fn eps(&self, key: &str, default: f32) -> Result<f32, Error> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        let eps = value.as_f64().map(|eps| eps as f32).filter(|eps| (0.0..1.0).contains(eps));
+        eps.ok_or_else(|| self.wrong(key, "a number from 0 to 1"))
     }
 
     pub(super) fn text(&self, key: &str) -> Result<&'a str, Error> {
@@ -72,82 +114,49 @@ impl<'a> Config<'a> {
         if self.get(key).is_none() { Ok(default) } else { self.text(key) }
     }
 
-    /// Refuses a setting other than the one that is supported, where it is stated.
-    pub(super) fn require(&self, key: &str, supported: &str) -> Result<(), Error> {
-        match self.get(key) {
-            None => Ok(()),
-            Some(value) if value == supported => Ok(()),
-            Some(_) => Err(self.wrong(key, &format!("{supported}, the only one supported"))),
+    /// True or false, or false where the key is missing.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Error> {
+        let Some(value) = self.get(key) else { return Ok(false) };
+        value.as_bool().ok_or_else(|| self.wrong(key, "true or false"))
+    }
+
+    /// One number for each channel; none where the key is missing.
+    pub(super) fn per_channel(&self, key: &str, channels: usize) -> Result<Option<Vec<f32>>, Error> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let numbers = per_channel(value, channels);
+        numbers.map(Some).ok_or_else(|| self.wrong(key, &format!("{channels} numbers")))
+    }
+
+    /// Height and width in the first of the keys that is there: a number, a pair, or as timm has it three of which the
+    /// first is the channels.
+    pub(super) fn height_and_width(&self, keys: &[&str]) -> Result<Option<[usize; 2]>, Error> {
+        let Some(key) = keys.iter().find(|key| self.get(key).is_some()) else { return Ok(None) };
+        let pair = self.get(key).and_then(height_and_width);
+        pair.map(Some).ok_or_else(|| self.wrong(key, "a size in pixels, or height and width"))
+    }
+
+    /// Colour channels: `in_chans` or the first of `input_size` as timm has them, or `num_channels`; 3 where nothing says.
+    pub(super) fn channels(&self) -> Result<usize, Error> {
+        let of_size = || match self.get("input_size").and_then(Value::as_array).map(Vec::as_slice) {
+            Some([channels, _, _]) => as_size(channels),
+            _ => None,
+        };
+        match ["in_chans", "num_channels"].into_iter().find(|key| self.get(key).is_some()) {
+            Some(key) => self.size(key),
+            None => Ok(of_size().unwrap_or(3)),
         }
-    }
-
-    /// The images a network of `channels` channels reads: `image_size` or what the caller says, `default` pixels
-    /// where nobody does, normalized by `image_mean` and `image_std` or as ImageNet's are.
-    pub(super) fn images(&self, channels: usize, default: usize) -> Result<InputSpec, Error> {
-        let size = match self.options.image_size {
-            Some(size) => size,
-            None => self.trained_size(default)?,
-        };
-        let (mean, std) = if channels == 3 { (IMAGENET[0], IMAGENET[1]) } else { ([0.5; 3], [0.5; 3]) };
-        self.images_of(channels, size, mean, std)
-    }
-
-    /// Images of a size, whose channels are normalized by `image_mean` and `image_std` (timm: `mean`, `std`) or as
-    /// given here.
-    pub(super) fn images_of(
-        &self,
-        channels: usize,
-        [height, width]: [usize; 2],
-        mean: [f32; 3],
-        std: [f32; 3],
-    ) -> Result<InputSpec, Error> {
-        let per_channel =
-            |keys: [&str; 2], default: [f32; 3]| match keys.into_iter().find(|key| self.get(key).is_some()) {
-                Some(key) => self.per_channel(key, channels),
-                None => Ok((0..channels).map(|channel| default[channel % 3]).collect()),
-            };
-        let mean = per_channel(["image_mean", "mean"], mean)?;
-        let std = per_channel(["image_std", "std"], std)?;
-        Ok(InputSpec::Images { channels, height, width, mean, std })
-    }
-
-    /// Height and width of the images the base was trained on: a number or a pair in `image_size`, or as timm has it
-    /// `img_size` or the last two of `input_size`.
-    pub(super) fn trained_size(&self, default: usize) -> Result<[usize; 2], Error> {
-        let keys = ["image_size", "img_size", "input_size"];
-        let Some(key) = keys.into_iter().find(|key| self.get(key).is_some()) else { return Ok([default; 2]) };
-        let value = self.get(key);
-        let pair = match value.and_then(Value::as_array).map(Vec::as_slice) {
-            Some([.., height, width]) => as_size(height).zip(as_size(width)),
-            _ => value.and_then(as_size).map(|size| (size, size)),
-        };
-        let pair = pair.filter(|&(height, width)| height.max(width) <= MAX_SIDE);
-        pair.map(|(height, width)| [height, width])
-            .ok_or_else(|| self.wrong(key, "a size in pixels, or height and width"))
-    }
-
-    /// What the caller wants images to be.
-    pub(super) fn wanted_size(&self) -> Option<[usize; 2]> {
-        self.options.image_size
-    }
-
-    /// One number for each channel.
-    fn per_channel(&self, key: &str, channels: usize) -> Result<Vec<f32>, Error> {
-        let list = self.get(key).and_then(Value::as_array);
-        let numbers: Option<Vec<f32>> =
-            list.and_then(|list| list.iter().map(|v| v.as_f64().map(|v| v as f32)).collect());
-        let numbers = numbers.filter(|numbers| numbers.len() == channels);
-        numbers.ok_or_else(|| self.wrong(key, &format!("a list of {channels} numbers")))
     }
 
     /// Class names from `id2label` in order of their numbers, or as timm has them from `label_names`; none where
     /// both are missing.
     pub(super) fn labels(&self) -> Result<Vec<String>, Error> {
-        if let Some(list) = self.get("label_names").and_then(Value::as_array) {
-            let names: Option<Vec<String>> = list.iter().map(|name| name.as_str().map(str::to_owned)).collect();
-            return names.ok_or_else(|| self.wrong("label_names", "a list of names"));
+        let of_timm = self.keys.iter().any(|keys| keys.read.contains(&"label_names"));
+        if let Some(value) = of_timm.then(|| self.optional("label_names")).flatten() {
+            let list =
+                value.as_array().and_then(|list| list.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+            return list.ok_or_else(|| self.wrong("label_names", "a list of names"));
         }
-        let Some(value) = self.get("id2label") else { return Ok(Vec::new()) };
+        let Some(value) = self.optional("id2label") else { return Ok(Vec::new()) };
         let wrong = || self.wrong("id2label", "names for 0, 1, 2 … in an object");
         let map = value.as_object().ok_or_else(wrong)?;
         (0..map.len())
@@ -155,10 +164,24 @@ impl<'a> Config<'a> {
             .collect()
     }
 
+    /// The class of transformers that wrote the checkpoint, the first of `architectures`.
+    pub(super) fn class(&self) -> Option<&'a str> {
+        self.optional("architectures")?.as_array()?.first()?.as_str()
+    }
+
     pub(super) fn wrong(&self, key: &str, expected: &str) -> Error {
-        let found = self.get(key).map_or("missing".to_owned(), Value::to_string);
+        let mut found = self.stated(key).map_or("missing".to_owned(), Value::to_string);
+        if let Some((end, _)) = found.char_indices().nth(200) {
+            found.truncate(end);
+            found.push('…');
+        }
         let base = self.base.path().to_owned();
-        Error::Config { base, key: key.to_owned(), found, expected: expected.to_owned() }
+        Error::Config { base, file: "config.json", key: key.to_owned(), found, expected: expected.to_owned() }
+    }
+
+    /// The caller decides what this network has not.
+    pub(super) fn unused(&self, option: &'static str, reads: &'static str) -> Error {
+        Error::Unused { base: self.base.path().to_owned(), option, reads }
     }
 
     /// The base is not what its name says.
@@ -168,9 +191,23 @@ impl<'a> Config<'a> {
     }
 }
 
-/// Longest side of an image in pixels.
-const MAX_SIDE: usize = 1 << 14;
-
-fn as_size(value: &Value) -> Option<usize> {
+pub(super) fn as_size(value: &Value) -> Option<usize> {
     value.as_u64().filter(|&size| size > 0 && size < 1 << 31).map(|size| size as usize)
+}
+
+/// A number of pixels, or the last two of a list.
+pub(super) fn height_and_width(value: &Value) -> Option<[usize; 2]> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([.., height, width]) => Some([as_size(height)?, as_size(width)?]),
+        _ => as_size(value).map(|size| [size; 2]),
+    }
+}
+
+/// One number for each channel, or one for all.
+pub(super) fn per_channel(value: &Value, channels: usize) -> Option<Vec<f32>> {
+    let number = |value: &Value| value.as_f64().map(|value| value as f32);
+    match value.as_array() {
+        Some(list) => list.iter().map(number).collect::<Option<Vec<_>>>().filter(|list| list.len() == channels),
+        None => Some(vec![number(value)?; channels]),
+    }
 }

@@ -8,10 +8,36 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
+use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec, images};
 use crate::base::Base;
 use crate::kernels::{Activation, Window};
-use crate::runtime::{self, BatchNorm, ConvNorm, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops};
+use crate::runtime::{
+    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
+};
+
+/// What the constructor of timm's `DenseNet` reads.
+pub(super) const KEYS: Keys = Keys {
+    read: &["batch_norm_eps", "num_channels"],
+    fixed: &[
+        ("aa_layer", &["null"]),
+        ("act_layer", &["null", "relu"]),
+        ("global_pool", &["null", "avg", "fast", "fastavg"]),
+        ("norm_layer", &["null", "batchnorm2d", "frozenbatchnorm2d"]),
+        ("stem_type", &["null", ""]),
+    ],
+    harmless: &[
+        "aa_stem_only",
+        "memory_efficient",
+        "proj_drop_rate",
+        // Sizes that are read off the tensors.
+        "block_config",
+        "bn_size",
+        "growth_rate",
+        "num_init_features",
+    ],
+};
 
 /// A densely connected network.
 pub struct DenseNet {
@@ -19,7 +45,8 @@ pub struct DenseNet {
     stem: Stem,
     blocks: Vec<Dense>,
     norm: BatchNorm,
-    input: InputSpec,
+    eps: f32,
+    images: ImageSpec,
 }
 
 enum Stem {
@@ -52,9 +79,10 @@ impl DenseNet {
     /// # Errors
     /// If the base lacks a tensor or has it in another shape, or is of another depth.
     pub(super) fn open(base: &Base, config: &Config, depth: Option<usize>) -> Result<Self, Error> {
+        let config = config.of_network(&[&TRANSFORMERS, &TIMM, &IMAGES, &KEYS])?;
         let mut layers = LayoutBuilder::new(base, "densenet");
-        let channels = config.size_or("num_channels", 3)?;
-        let eps = config.float_or("batch_norm_eps", 1e-5)?;
+        let channels = config.channels()?;
+        let eps = config.eps("batch_norm_eps", 1e-5)?;
         let norm = |layers: &mut LayoutBuilder, name: &str, channels| {
             let layer = layers.batch_norm(name, channels)?;
             Ok::<_, runtime::Error>(BatchNorm { layer, eps, activation: Activation::Relu })
@@ -118,13 +146,15 @@ impl DenseNet {
             return Err(config.mismatch(&format!("densenet{depth}"), &format!("{} layers", convolutions + 1)));
         }
         let layout = Arc::new(layers.head("classifier", inputs, config.labels()?)?);
-        let input = config.images(channels, if pooled { 224 } else { 32 })?;
-        Ok(Self { layout, stem, blocks, norm: last, input })
+        super::check_used(base, &layout, "densenet", super::is_counter)?;
+        let size = [if pooled { 224 } else { 32 }; 2];
+        let defaults = Defaults { size, normalization: IMAGENET, processor: "ViTImageProcessor" };
+        Ok(Self { layout, stem, blocks, norm: last, eps, images: config.images(channels, &defaults)? })
     }
 
     /// What it reads.
     pub fn input(&self) -> InputSpec {
-        self.input.clone()
+        InputSpec::Images(self.images.clone())
     }
 }
 
@@ -137,8 +167,12 @@ impl Network for DenseNet {
         &self.layout
     }
 
+    fn settings(&self) -> Settings {
+        self.images.settings().with(Settings::NORM_EPS, self.eps)
+    }
+
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.input, input)?;
+        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
         let mut h = match &self.stem {
             Stem::Pooled(unit) => {
                 let x = ops.conv_norm(&x, grid, unit, None)?;

@@ -7,10 +7,40 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
+use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec, images};
 use crate::base::Base;
 use crate::kernels::{Activation, Grid, Window};
-use crate::runtime::{self, BatchNorm, ConvNorm, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops};
+use crate::runtime::{
+    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
+};
+
+/// What timm's MobileNetV2 reads: the constructor of its `EfficientNet`, and what makes its arguments.
+pub(super) const KEYS: Keys = Keys {
+    read: &["batch_norm_eps", "bn_eps", "num_channels", "pad_type", "padding"],
+    fixed: &[
+        ("aa_layer", &["null"]),
+        ("act_layer", &["null", "relu6"]),
+        ("global_pool", &["null", "avg", "fast", "fastavg"]),
+        ("group_size", &["null", "0"]),
+        ("norm_layer", &["null", "batchnorm2d", "frozenbatchnorm2d"]),
+        ("output_stride", &["32"]),
+        ("round_chs_fn", &["null"]),
+        ("se_layer", &["null"]),
+        ("stem_kernel_size", &["3"]),
+    ],
+    harmless: &[
+        "bn_momentum",
+        // Sizes that are read off the tensors.
+        "block_args",
+        "channel_multiplier",
+        "depth_multiplier",
+        "fix_stem",
+        "fix_stem_head",
+        "stem_size",
+    ],
+};
 
 /// Blocks of each stage and the stride of its first: table 2 of the paper.
 const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)];
@@ -22,7 +52,8 @@ pub struct MobileNetV2 {
     blocks: Vec<Block>,
     last: Unit,
     padding: Padding,
-    input: InputSpec,
+    eps: f32,
+    images: ImageSpec,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -111,15 +142,17 @@ impl MobileNetV2 {
     /// # Errors
     /// If the base lacks a tensor or has it in another shape, or padding is set to something unknown.
     pub(super) fn open(base: &Base, config: &Config) -> Result<Self, Error> {
+        let config = config.of_network(&[&TRANSFORMERS, &TIMM, &IMAGES, &KEYS])?;
         let mut layers = LayoutBuilder::new(base, "mobilenet_v2");
         let names = if layers.width("conv_stem").is_some() { Names::Timm } else { Names::Torchvision };
-        let padding = match config.text_or("padding", "torch")? {
-            "torch" => Padding::Even,
-            "tf_same" => Padding::Same,
+        let padding = match (config.text_or("padding", "torch")?, config.text_or("pad_type", "")?) {
+            ("torch", "") => Padding::Even,
+            ("tf_same", _) | ("torch", "same") => Padding::Same,
+            ("torch", _) => return Err(config.wrong("pad_type", "same or nothing")),
             _ => return Err(config.wrong("padding", "torch or tf_same")),
         };
-        let channels = config.size_or("num_channels", 3)?;
-        let eps = config.float_or("batch_norm_eps", 1e-5)?;
+        let channels = config.channels()?;
+        let eps = config.eps(if config.has("bn_eps") { "bn_eps" } else { "batch_norm_eps" }, 1e-5)?;
         let unit = |layers: &mut LayoutBuilder, [conv, norm]: &Pair, shape: [usize; 3], stride, activation| {
             let [outputs, inputs, size] = shape;
             // One input channel for each output is said by zero inputs.
@@ -133,8 +166,13 @@ impl MobileNetV2 {
         let stem = unit(&mut layers, &stem_names, [inputs, channels, 3], 2, Activation::Relu6)?;
         let mut blocks = Vec::new();
         for (stage, &(count, stride)) in STAGES.iter().enumerate() {
-            for within in 0..count {
+            for within in 0.. {
                 let [expand, depthwise, project] = names.block(blocks.len(), stage, within);
+                // timm has deeper ones; torchvision's numbers do not say where a stage ends.
+                let is_there = matches!(names, Names::Timm) && layers.width(&depthwise[0]).is_some();
+                if within >= count && !is_there {
+                    break;
+                }
                 let (number, stride) = (blocks.len(), if within == 0 { stride } else { 1 });
                 let width = |layers: &LayoutBuilder, pair: &Pair, or| layers.width(&pair[0]).unwrap_or(or);
                 let inner = if number == 0 { inputs } else { width(&layers, &expand, 6 * inputs) };
@@ -154,12 +192,14 @@ impl MobileNetV2 {
         let features = layers.width(&last_names[0]).unwrap_or(1280);
         let last = unit(&mut layers, &last_names, [features, inputs, 1], 1, Activation::Relu6)?;
         let layout = Arc::new(layers.head(names.head(), features, config.labels()?)?);
-        Ok(Self { layout, stem, blocks, last, padding, input: config.images(channels, 224)? })
+        super::check_used(base, &layout, "mobilenet_v2", super::is_counter)?;
+        let defaults = Defaults { size: [224; 2], normalization: IMAGENET, processor: "MobileNetV2ImageProcessor" };
+        Ok(Self { layout, stem, blocks, last, padding, eps, images: config.images(channels, &defaults)? })
     }
 
     /// What it reads.
     pub fn input(&self) -> InputSpec {
-        self.input.clone()
+        InputSpec::Images(self.images.clone())
     }
 
     fn apply<O: Ops>(
@@ -189,8 +229,13 @@ impl Network for MobileNetV2 {
         &self.layout
     }
 
+    fn settings(&self) -> Settings {
+        let padding = if self.padding == Padding::Same { "same" } else { "even" };
+        self.images.settings().with(Settings::NORM_EPS, self.eps).with(Settings::PADDING, padding)
+    }
+
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.input, input)?;
+        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
         let mut h = self.apply(ops, &x, &mut grid, &self.stem, None)?;
         for block in &self.blocks {
             h = ops.cut(h);

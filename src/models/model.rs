@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::config::Config;
-use super::{Bert, DenseNet, Error, InputSpec, MobileNetV2, ResNet, ResNetCifar, Vit};
+use super::{Bert, DenseNet, Error, InputSpec, MobileNetV2, Pooling, ResNet, ResNetCifar, Vit};
 use crate::base::Base;
-use crate::runtime::{self, Input, Layout, Network, Ops};
+use crate::runtime::{self, Input, Layout, Network, Ops, Settings};
 
 /// A network whose architecture the base's `config.json` names.
 pub enum Model {
@@ -30,6 +30,8 @@ pub struct Options {
     pub architecture: Option<String>,
     /// Height and width of the images it is to read, in place of those it was trained on.
     pub image_size: Option<[usize; 2]>,
+    /// How the outputs for the tokens of a text become one row, in place of what the checkpoint says.
+    pub pooling: Option<Pooling>,
 }
 
 /// The same call of whichever network it is.
@@ -49,7 +51,7 @@ macro_rules! each {
 impl Model {
     /// Names [`Options::architecture`] may have, and `config.json`.
     pub const KNOWN: &str = "bert, vit, deit, resnet, resnet18, resnet34, resnet50, resnet101, resnet152, resnet_cifar, \
-        densenet, densenet121, densenet169, densenet201, densenet_bc, mobilenet_v2, and timm's names of these";
+        densenet, densenet121, densenet161, densenet169, densenet201, densenet_bc, mobilenet_v2, and timm's names of these";
 
     /// Finds the network of a base by its `config.json`: `model_type` as transformers writes it, or
     /// `architecture` as timm does.
@@ -63,32 +65,47 @@ impl Model {
     /// As [`Model::open`], with what the caller decides.
     ///
     /// # Errors
-    /// As [`Model::open`], and if the network cannot read images of the size that is wanted.
+    /// As [`Model::open`], and if the network cannot be as the caller wants it.
     pub fn open_with(base: &Base, options: &Options) -> Result<Self, Error> {
         let config = Config::of(base, options)?;
         let architecture = config.architecture()?;
         // timm adds how a network was trained after a point, as resnet50.a1_in1k.
         let name = architecture.split('.').next().unwrap_or_default();
         let depth = |family: &str| name.strip_prefix(family).and_then(|depth| depth.parse().ok());
-        match name {
-            "bert" => Bert::open(base, &config).map(Model::Bert),
-            "resnet" => ResNet::open(base, &config, None).map(Model::ResNet),
+        let model = match name {
+            "bert" => Model::Bert(Bert::open(base, &config)?),
+            "resnet" => Model::ResNet(ResNet::open(base, &config, None)?),
             "resnet18" | "resnet34" | "resnet50" | "resnet101" | "resnet152" => {
-                ResNet::open(base, &config, depth("resnet")).map(Model::ResNet)
+                Model::ResNet(ResNet::open(base, &config, depth("resnet"))?)
             }
-            "resnet_cifar" => ResNetCifar::open(base, &config).map(Model::ResNetCifar),
-            "densenet" | "densenet_bc" => DenseNet::open(base, &config, None).map(Model::DenseNet),
+            "resnet_cifar" => Model::ResNetCifar(ResNetCifar::open(base, &config)?),
+            "densenet" | "densenet_bc" => Model::DenseNet(DenseNet::open(base, &config, None)?),
             "densenet121" | "densenet161" | "densenet169" | "densenet201" => {
-                DenseNet::open(base, &config, depth("densenet")).map(Model::DenseNet)
+                Model::DenseNet(DenseNet::open(base, &config, depth("densenet"))?)
             }
-            "mobilenet_v2" => MobileNetV2::open(base, &config).map(Model::MobileNetV2),
-            _ if name.starts_with("mobilenetv2_") => MobileNetV2::open(base, &config).map(Model::MobileNetV2),
-            "vit" | "deit" => Vit::open(base, &config).map(Model::Vit),
-            _ if name.starts_with("vit_") || name.starts_with("deit_") => Vit::open(base, &config).map(Model::Vit),
+            "mobilenet_v2" => Model::MobileNetV2(MobileNetV2::open(base, &config)?),
+            _ if name.starts_with("mobilenetv2_") => Model::MobileNetV2(MobileNetV2::open(base, &config)?),
+            "vit" | "deit" => Model::Vit(Vit::open(base, &config, architecture)?),
+            _ if name.starts_with("vit_") || name.starts_with("deit_") => {
+                Model::Vit(Vit::open(base, &config, architecture)?)
+            }
             _ => {
                 let (base, architecture) = (base.path().to_owned(), architecture.to_owned());
-                Err(Error::Unknown { base, architecture, known: Self::KNOWN })
+                return Err(Error::Unknown { base, architecture, known: Self::KNOWN });
             }
+        };
+        match (options, model.input()) {
+            (Options { image_size: Some(_), .. }, InputSpec::Tokens(_)) => Err(config.unused("an image size", "texts")),
+            (Options { pooling: Some(_), .. }, InputSpec::Images(_)) => Err(config.unused("a pooling", "images")),
+            _ => Ok(model),
+        }
+    }
+
+    /// What of the checkpoint was left out, in sentences for people to read; most have nothing.
+    pub fn notes(&self) -> &[String] {
+        match self {
+            Model::Bert(bert) => bert.notes(),
+            _ => &[],
         }
     }
 
@@ -105,6 +122,18 @@ impl Network for Model {
 
     fn layout(&self) -> &Arc<Layout> {
         each!(self, network => network.layout())
+    }
+
+    fn settings(&self) -> Settings {
+        each!(self, network => network.settings())
+    }
+
+    fn checkpoint_class(&self, has_head: bool) -> Option<&'static str> {
+        each!(self, network => network.checkpoint_class(has_head))
+    }
+
+    fn checkpoint_files(&self) -> Vec<(&'static str, Option<serde_json::Value>)> {
+        each!(self, network => network.checkpoint_files())
     }
 
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {

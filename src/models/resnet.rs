@@ -7,17 +7,59 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
+use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec, images};
 use crate::base::Base;
 use crate::kernels::{Activation, Grid, Window};
-use crate::runtime::{self, BatchNorm, ConvNorm, Input, LayerKind, Layout, LayoutBuilder, Network, Ops};
+use crate::runtime::{
+    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
+};
 
-/// A residual network with four stages.
+/// What `ResNetConfig` reads, and the constructor of timm's `ResNet`.
+pub(super) const KEYS: Keys = Keys {
+    read: &["batch_norm_eps", "depths", "downsample_in_bottleneck", "downsample_in_first_stage", "num_channels"],
+    fixed: &[
+        ("aa_layer", &["null"]),
+        ("act_layer", &["null", "relu"]),
+        ("avg_down", &["false"]),
+        ("block_args", &["null", "{}"]),
+        ("cardinality", &["1"]),
+        ("down_kernel_size", &["1"]),
+        ("global_pool", &["null", "avg", "fast", "fastavg"]),
+        ("hidden_act", &["relu"]),
+        ("norm_layer", &["null", "batchnorm2d", "frozenbatchnorm2d"]),
+        ("output_stride", &["32"]),
+        ("replace_stem_pool", &["false"]),
+        ("stem_type", &["null", ""]),
+    ],
+    harmless: &[
+        "drop_block_rate",
+        "out_features",
+        "out_indices",
+        "stage_names",
+        "zero_init_last",
+        // Sizes that are read off the tensors.
+        "base_width",
+        "block",
+        "block_reduce_first",
+        "channels",
+        "embedding_size",
+        "hidden_sizes",
+        "layer_type",
+        "layers",
+        "stem_width",
+    ],
+};
+
+/// A residual network for photographs.
 pub struct ResNet {
     layout: Arc<Layout>,
     stem: ConvNorm,
     blocks: Vec<Block>,
-    input: InputSpec,
+    eps: f32,
+    images: ImageSpec,
+    class: Option<&'static str>,
 }
 
 struct Block {
@@ -30,28 +72,37 @@ struct Block {
 #[derive(Clone, Copy)]
 enum Names {
     Torch,
-    HuggingFace,
+    /// With a prefix where the checkpoint is of a classifier.
+    HuggingFace(&'static str),
 }
 
 impl Names {
-    fn stem(self) -> [&'static str; 2] {
+    fn of(layers: &LayoutBuilder) -> Self {
+        let stem = |prefix: &str| format!("{prefix}embedder.embedder.convolution.weight");
+        let found = ["resnet.", ""].into_iter().find(|prefix| layers.shape(&stem(prefix)).is_some());
+        found.map_or(Names::Torch, Names::HuggingFace)
+    }
+
+    fn stem(self) -> [String; 2] {
         match self {
-            Names::Torch => ["conv1", "bn1"],
-            Names::HuggingFace => ["resnet.embedder.embedder.convolution", "resnet.embedder.embedder.normalization"],
+            Names::Torch => ["conv1", "bn1"].map(str::to_owned),
+            Names::HuggingFace(prefix) => {
+                ["convolution", "normalization"].map(|part| format!("{prefix}embedder.embedder.{part}"))
+            }
         }
     }
 
     fn block(self, stage: usize, block: usize) -> String {
         match self {
             Names::Torch => format!("layer{}.{block}", stage + 1),
-            Names::HuggingFace => format!("resnet.encoder.stages.{stage}.layers.{block}"),
+            Names::HuggingFace(prefix) => format!("{prefix}encoder.stages.{stage}.layers.{block}"),
         }
     }
 
     fn unit(self, block: &str, unit: usize) -> [String; 2] {
         match self {
             Names::Torch => [format!("{block}.conv{}", unit + 1), format!("{block}.bn{}", unit + 1)],
-            Names::HuggingFace => {
+            Names::HuggingFace(_) => {
                 [format!("{block}.layer.{unit}.convolution"), format!("{block}.layer.{unit}.normalization")]
             }
         }
@@ -60,14 +111,14 @@ impl Names {
     fn shortcut(self, block: &str) -> [String; 2] {
         match self {
             Names::Torch => [format!("{block}.downsample.0"), format!("{block}.downsample.1")],
-            Names::HuggingFace => [format!("{block}.shortcut.convolution"), format!("{block}.shortcut.normalization")],
+            Names::HuggingFace(_) => ["convolution", "normalization"].map(|part| format!("{block}.shortcut.{part}")),
         }
     }
 
     fn head(self) -> &'static str {
         match self {
             Names::Torch => "fc",
-            Names::HuggingFace => "classifier.1",
+            Names::HuggingFace(_) => "classifier.1",
         }
     }
 }
@@ -78,23 +129,31 @@ impl ResNet {
     /// # Errors
     /// If the base lacks a tensor or has it in another shape, or is of another depth.
     pub(super) fn open(base: &Base, config: &Config, depth: Option<usize>) -> Result<Self, Error> {
+        let config = config.of_network(&[&TRANSFORMERS, &TIMM, &IMAGES, &KEYS])?;
         let mut layers = LayoutBuilder::new(base, "resnet");
-        let names = match layers.shape("resnet.embedder.embedder.convolution.weight") {
-            Some(_) => Names::HuggingFace,
-            None => Names::Torch,
-        };
-        let channels = config.size_or("num_channels", 3)?;
-        let eps = config.float_or("batch_norm_eps", 1e-5)?;
+        let names = Names::of(&layers);
+        let channels = config.channels()?;
+        let eps = config.eps("batch_norm_eps", 1e-5)?;
         let norm = |layer, activation| BatchNorm { layer, eps, activation };
         let [conv, bn] = names.stem();
-        let width = layers.width(conv).unwrap_or(64);
+        let width = layers.width(&conv).unwrap_or(64);
         let stem = ConvNorm {
-            conv: layers.layer(LayerKind::Linear, conv, &[width, channels, 7, 7], false)?,
+            conv: layers.layer(LayerKind::Linear, &conv, &[width, channels, 7, 7], false)?,
             window: Window::square(7, 2, 3),
-            norm: norm(layers.batch_norm(bn, width)?, Activation::Relu),
+            norm: norm(layers.batch_norm(&bn, width)?, Activation::Relu),
         };
+        let strides_first_stage = config.flag("downsample_in_first_stage")?;
+        // As in the paper; later ones stride in the middle.
+        let strides_first_unit = config.flag("downsample_in_bottleneck")?;
         let (mut blocks, mut inputs, mut convolutions) = (Vec::new(), width, 2);
-        for stage in 0..4 {
+        let mut depths: Vec<usize> = Vec::new();
+        for stage in 0.. {
+            // torchvision's and timm's have four, of transformers' there may be any number.
+            let is_there = layers.width(&names.unit(&names.block(stage, 0), 0)[0]).is_some();
+            if !is_there && (stage >= 4 || (stage > 0 && matches!(names, Names::HuggingFace(_)))) {
+                break;
+            }
+            depths.push(0);
             for number in 0.. {
                 let name = names.block(stage, number);
                 let count = (0..3).filter(|&unit| layers.width(&names.unit(&name, unit)[0]).is_some()).count();
@@ -103,13 +162,13 @@ impl ResNet {
                     break;
                 }
                 let count = count.max(2);
-                let stride = if stage > 0 && number == 0 { 2 } else { 1 };
+                let stride = if (stage > 0 || strides_first_stage) && number == 0 { 2 } else { 1 };
                 let (mut units, mut channels) = (Vec::new(), inputs);
                 for unit in 0..count {
                     let [conv, bn] = names.unit(&name, unit);
                     let outputs = layers.width(&conv).unwrap_or(channels);
                     let size = if count == 2 || unit == 1 { 3 } else { 1 };
-                    let strided = unit == count - 2;
+                    let strided = unit == if strides_first_unit { 0 } else { count - 2 };
                     units.push(ConvNorm {
                         conv: layers.layer(LayerKind::Linear, &conv, &[outputs, channels, size, size], false)?,
                         window: Window::square(size, if strided { stride } else { 1 }, size / 2),
@@ -128,6 +187,7 @@ impl ResNet {
                     None
                 };
                 convolutions += count;
+                depths[stage] += 1;
                 inputs = channels;
                 blocks.push(Block { units, shortcut });
             }
@@ -137,13 +197,19 @@ impl ResNet {
         {
             return Err(config.mismatch(&format!("resnet{depth}"), &format!("{convolutions} layers")));
         }
+        if config.sizes("depths")?.is_some_and(|stated| stated != depths) {
+            return Err(config.wrong("depths", &format!("{depths:?}, as the tensors are")));
+        }
         let layout = Arc::new(layers.head(names.head(), inputs, config.labels()?)?);
-        Ok(Self { layout, stem, blocks, input: config.images(channels, 224)? })
+        super::check_used(base, &layout, "resnet", super::is_counter)?;
+        let defaults = Defaults { size: [224; 2], normalization: IMAGENET, processor: "ConvNextImageProcessor" };
+        let class = matches!(names, Names::HuggingFace(_)).then_some("ResNetForImageClassification");
+        Ok(Self { layout, stem, blocks, eps, images: config.images(channels, &defaults)?, class })
     }
 
     /// What it reads.
     pub fn input(&self) -> InputSpec {
-        self.input.clone()
+        InputSpec::Images(self.images.clone())
     }
 }
 
@@ -156,8 +222,16 @@ impl Network for ResNet {
         &self.layout
     }
 
+    fn settings(&self) -> Settings {
+        self.images.settings().with(Settings::NORM_EPS, self.eps)
+    }
+
+    fn checkpoint_class(&self, _: bool) -> Option<&'static str> {
+        self.class
+    }
+
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.input, input)?;
+        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
         let x = ops.conv_norm(&x, grid, &self.stem, None)?;
         grid = self.stem.window.output(grid);
         let pool = Window::square(3, 2, 1);

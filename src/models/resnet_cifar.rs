@@ -7,17 +7,25 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
+use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec, images};
 use crate::base::Base;
 use crate::kernels::{Activation, Window};
-use crate::runtime::{self, BatchNorm, ConvNorm, Input, LayerKind, Layout, LayoutBuilder, Network, Ops};
+use crate::runtime::{
+    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
+};
+
+/// There is no configuration upstream: these are this crate's own.
+const KEYS: Keys = Keys { read: &["batch_norm_eps", "depth", "num_channels", "shortcut"], fixed: &[], harmless: &[] };
 
 /// A residual network with three stages.
 pub struct ResNetCifar {
     layout: Arc<Layout>,
     stem: ConvNorm,
     blocks: Vec<Block>,
-    input: InputSpec,
+    eps: f32,
+    images: ImageSpec,
 }
 
 struct Block {
@@ -38,9 +46,10 @@ impl ResNetCifar {
     /// # Errors
     /// If the base lacks a tensor or has it in another shape, or is of another depth.
     pub(super) fn open(base: &Base, config: &Config) -> Result<Self, Error> {
+        let config = config.of_network(&[&TRANSFORMERS, &TIMM, &IMAGES, &KEYS])?;
         let mut layers = LayoutBuilder::new(base, "resnet_cifar");
-        let channels = config.size_or("num_channels", 3)?;
-        let eps = config.float_or("batch_norm_eps", 1e-5)?;
+        let channels = config.channels()?;
+        let eps = config.eps("batch_norm_eps", 1e-5)?;
         let width = layers.width("conv1").unwrap_or(16);
         let unit = |layers: &mut LayoutBuilder, names: [&str; 2], shape: [usize; 3], stride, activation| {
             let [outputs, inputs, size] = shape;
@@ -80,13 +89,25 @@ impl ResNetCifar {
         if config.size_or("depth", depth)? != depth {
             return Err(config.wrong("depth", &format!("{depth}, as the tensors are")));
         }
+        let of_option = |option: &str| {
+            blocks.iter().all(|Block { shortcut, .. }| match shortcut {
+                Shortcut::Same => true,
+                Shortcut::Pad(..) => option == "A",
+                Shortcut::Conv(_) => option == "B",
+            })
+        };
+        if config.has("shortcut") && !of_option(config.text("shortcut")?) {
+            return Err(config.wrong("shortcut", "A or B, as the tensors are"));
+        }
         let layout = Arc::new(layers.head("linear", inputs, config.labels()?)?);
-        Ok(Self { layout, stem, blocks, input: config.images(channels, 32)? })
+        super::check_used(base, &layout, "resnet_cifar", super::is_counter)?;
+        let defaults = Defaults { size: [32; 2], normalization: IMAGENET, processor: "ViTImageProcessor" };
+        Ok(Self { layout, stem, blocks, eps, images: config.images(channels, &defaults)? })
     }
 
     /// What it reads.
     pub fn input(&self) -> InputSpec {
-        self.input.clone()
+        InputSpec::Images(self.images.clone())
     }
 }
 
@@ -99,8 +120,12 @@ impl Network for ResNetCifar {
         &self.layout
     }
 
+    fn settings(&self) -> Settings {
+        self.images.settings().with(Settings::NORM_EPS, self.eps)
+    }
+
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.input, input)?;
+        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
         let mut h = ops.conv_norm(&x, grid, &self.stem, None)?;
         for Block { units: [first, second], shortcut } in &self.blocks {
             h = ops.cut(h);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::{self, Dtype};
+use crate::files;
 use crate::format::{self, Digest};
 
 /// Why a task could not be built or run.
@@ -12,6 +13,9 @@ use crate::format::{self, Digest};
 pub enum Error {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
+
+    #[error(transparent)]
+    File(Box<files::Error>),
 
     #[error(transparent)]
     Base(Box<base::Error>),
@@ -45,8 +49,29 @@ pub enum Error {
     #[error("{origin}: {labels} labels and {biases} biases for a head of {classes} classes")]
     Labels { origin: String, labels: usize, biases: usize, classes: usize },
 
+    #[error("{origin}: {tensor}: the base's values and the delta add up to more than a 32-bit float can hold")]
+    Overflow { origin: String, tensor: String },
+
+    #[error("{origin}: made with {name} {adapter}, and the network is open with {found}: open it with the same")]
+    Setting { origin: String, name: String, adapter: String, found: String },
+
+    #[error("{origin}: made with the setting {name} ({value}), which this program does not know: update it")]
+    UnknownSetting { origin: String, name: String, value: String },
+
     #[error("task {task} has no classification head: switch to an adapter that brings one")]
     NoHead { task: String },
+
+    #[error("task {task} belongs to another base or network than this runtime: load its adapter here")]
+    OtherBase { task: String },
+
+    #[error("not all outputs are finite: {whose}")]
+    NotFinite { whose: String },
+
+    #[error("example {example} has label {label}, and there are {classes} classes")]
+    Label { example: usize, label: usize, classes: usize },
+
+    #[error("a batch of {asked} examples was asked for, and {found} came")]
+    BatchSize { asked: usize, found: usize },
 
     #[error("{message}")]
     Input { message: String },
@@ -57,8 +82,20 @@ pub enum Error {
     #[error("{}: tensor {tensor}: shape {found:?} where the architecture {architecture} needs {expected:?}", base.display())]
     TensorShape { base: PathBuf, architecture: String, tensor: String, expected: Vec<usize>, found: Vec<usize> },
 
+    #[error("{}: tensor {tensor}: a dimension of its shape {shape:?} is zero", base.display())]
+    EmptyTensor { base: PathBuf, tensor: String, shape: Vec<usize> },
+
     #[error("{}: tensor {tensor}: dtype {dtype}, and weights are F32, F16 or BF16", base.display())]
     TensorDtype { base: PathBuf, tensor: String, dtype: Dtype },
+}
+
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Io { path, source } => Self::Io { path, source },
+            other => Self::File(Box::new(other)),
+        }
+    }
 }
 
 impl From<base::Error> for Error {

@@ -117,6 +117,11 @@ impl<W: Weights> Ops for Eval<'_, W> {
         x
     }
 
+    fn tanh(&mut self, mut x: Tensor) -> Tensor {
+        kernels::tanh(self.workspace, &mut x);
+        x
+    }
+
     fn add(&mut self, mut x: Tensor, y: &Tensor) -> Tensor {
         kernels::add(self.workspace, &mut x, y);
         x
@@ -148,7 +153,11 @@ impl<W: Weights> Ops for Eval<'_, W> {
         kernels::mean_rows(self.workspace, &x, segments, skip)
     }
 
-    fn first_rows(&mut self, x: Tensor, segments: &Segments) -> Tensor {
-        kernels::first_rows(self.workspace, &x, segments)
+    fn max_rows(&mut self, x: Tensor, segments: &Segments) -> Tensor {
+        kernels::max_rows(self.workspace, &x, segments)
+    }
+
+    fn rows_at(&mut self, x: &Tensor, segments: &Segments, at: usize) -> Tensor {
+        kernels::rows_at(self.workspace, x, segments, at)
     }
 }

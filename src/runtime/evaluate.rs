@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Eval, Examples, Input, Network, Weights};
+use super::{Checked, Error, Examples, Input, Network, Weights};
 use crate::kernels::{Tensor, Workspace, cross_entropy};
 
 /// How well a task does on labelled examples.
@@ -40,7 +40,7 @@ impl Score {
 /// Scores the examples `indices` in batches of `batch` of similar length.
 ///
 /// # Errors
-/// As [`Network::logits`].
+/// As [`score`]; and if an input does not fit the network or a class score is not finite.
 pub fn evaluate(
     network: &impl Network,
     weights: &impl Weights,
@@ -49,7 +49,7 @@ pub fn evaluate(
     batch: usize,
     workspace: &Workspace,
 ) -> Result<Score, Error> {
-    score(examples, indices, batch, workspace, |input| network.logits(&mut Eval::new(weights, workspace), input))
+    score(examples, indices, batch, workspace, |input| super::logits(network, weights, input, workspace))
 }
 
 /// Scores the examples `indices` by what `logits` makes of batches of `batch` of similar length.
@@ -63,6 +63,7 @@ pub fn score<E: From<Error>>(
     workspace: &Workspace,
     logits: impl Fn(&Input) -> Result<Tensor, E>,
 ) -> Result<Score, E> {
+    let examples = Checked::new(examples)?;
     let mut order = indices.to_vec();
     order.sort_by_key(|&index| examples.rows(index));
     let (mut correct, mut loss) = (0, 0.0);

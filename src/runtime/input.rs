@@ -1,6 +1,5 @@
-//! What a network reads: a batch of tokens or of images, and the labelled examples batches are made from.
+//! What a network reads: a batch of tokens or of images.
 
-use super::Error;
 use crate::kernels::Segments;
 
 /// One batch of model input.
@@ -55,44 +54,5 @@ impl Input {
     /// Whether the batch has no example.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// Labelled examples that can be gathered into batches.
-pub trait Examples: Sync {
-    /// Number of examples.
-    fn len(&self) -> usize;
-
-    /// Whether there is none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Names of the classes; a label is an index into them.
-    fn classes(&self) -> &[String];
-
-    /// Class of example `index`.
-    fn label(&self, index: usize) -> usize;
-
-    /// Rows that example `index` takes in a batch; batches of similar rows are cheaper.
-    fn rows(&self, index: usize) -> usize {
-        let _ = index;
-        1
-    }
-
-    /// The examples of `indices`, in that order, as one batch.
-    ///
-    /// # Errors
-    /// If an example has to be read anew and cannot be.
-    fn batch(&self, indices: &[usize]) -> Result<Input, Error>;
-
-    /// As [`Examples::batch`] for a training step: augmented where the examples are of a kind that can be,
-    /// as a function of `seed` alone.
-    ///
-    /// # Errors
-    /// As [`Examples::batch`].
-    fn training_batch(&self, indices: &[usize], seed: u64) -> Result<Input, Error> {
-        let _ = seed;
-        self.batch(indices)
     }
 }

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{Error, LayerId, LayerKind, Layout, Network, Part};
+use super::{Error, LayerId, LayerKind, Layout, Network, Part, Setting, Settings};
 use crate::base::{Base, TensorId};
-use crate::format::{Adapter, Digest, Entry, Role};
+use crate::format::{self, Adapter, Digest, Entry, Role};
 
 /// Elements of an adapter under which its layers are gone through in turn: waking other threads would take longer.
 const IN_TURN: usize = 4 << 20;
@@ -14,6 +14,7 @@ pub(crate) struct Landing<'a> {
     pub(crate) name: String,
     pub(crate) labels: Vec<String>,
     pub(crate) digest: Digest,
+    pub(crate) settings: Settings,
     pub(crate) entries: Vec<Landed<'a>>,
 }
 
@@ -27,11 +28,19 @@ pub(crate) struct Landed<'a> {
 }
 
 impl<'a> Landing<'a> {
-    /// Checks an adapter against the base. `origin` is where the adapter came from, for messages.
+    /// Checks an adapter against the network and its base. `origin` is where the adapter came from, for messages; the
+    /// settings called `names` may be others than the network's.
     ///
     /// # Errors
-    /// If it was made for another architecture or base, or any entry does not land on the tensor it was made for.
-    pub(crate) fn new(base: &Base, network: &impl Network, adapter: &Adapter<'a>, origin: &str) -> Result<Self, Error> {
+    /// If it was made for another architecture or base or with other settings, or any entry does not land on the tensor it
+    /// was made for.
+    pub(crate) fn new(
+        network: &impl Network,
+        adapter: &Adapter<'a>,
+        origin: &str,
+        names: &[&str],
+    ) -> Result<Self, Error> {
+        let base = network.layout().base();
         if adapter.architecture() != network.architecture() {
             let (adapter, base) = (adapter.architecture().to_owned(), network.architecture().to_owned());
             return Err(Error::WrongArchitecture { origin: origin.to_owned(), adapter, base });
@@ -41,6 +50,7 @@ impl<'a> Landing<'a> {
             let (adapter, base) = (adapter.base(), base.fingerprint());
             return Err(Error::WrongBase { origin: origin.to_owned(), adapter, base });
         }
+        let settings = check_settings(network, adapter, origin, names)?;
         let layout = network.layout();
         let entries: Vec<Entry<'_>> = adapter.entries().collect();
         // The first that is wrong is told, whichever was found first.
@@ -51,7 +61,7 @@ impl<'a> Landing<'a> {
             true => adapter.labels().map(str::to_owned).collect(),
             false => layout.labels().to_vec(),
         };
-        let this = Self { name: adapter.task().to_owned(), labels, digest: adapter.digest(), entries };
+        let this = Self { name: adapter.task().to_owned(), labels, digest: adapter.digest(), settings, entries };
         this.check_head(layout, origin)?;
         Ok(this)
     }
@@ -81,7 +91,7 @@ impl Landed<'_> {
     /// The values that the task has there: what the entry holds, added to the base's where it is a delta.
     ///
     /// # Errors
-    /// If a value is none that the format allows, or a variance is negative.
+    /// If a value is none that the format allows, a sum is not finite, or a variance is negative.
     pub(crate) fn merged(&self, base: &Base, origin: &str) -> Result<Box<[f32]>, Error> {
         let mut values = vec![0.0; self.entry.elements()].into_boxed_slice();
         let decoded = match self.base {
@@ -93,6 +103,9 @@ impl Landed<'_> {
             None => self.entry.decode_into(&mut values),
         };
         decoded.map_err(|source| self.refused(source, origin))?;
+        if self.base.is_some() && !all_finite(&values) {
+            return Err(Error::Overflow { origin: origin.to_owned(), tensor: self.entry.name.to_owned() });
+        }
         if self.part == Part::Variance && values.iter().any(|&value| value < 0.0) {
             let (origin, tensor) = (origin.to_owned(), self.entry.name.to_owned());
             return Err(Error::NegativeVariance { origin, tensor });
@@ -104,6 +117,44 @@ impl Landed<'_> {
     pub(crate) fn refused(&self, source: crate::format::Error, origin: &str) -> Error {
         Error::Values { origin: origin.to_owned(), tensor: self.entry.name.to_owned(), source }
     }
+}
+
+/// Checks what the adapter was made with against what the network is open with, and returns it.
+fn check_settings(
+    network: &impl Network,
+    adapter: &Adapter<'_>,
+    origin: &str,
+    names: &[&str],
+) -> Result<Settings, Error> {
+    let (own, made) = (network.settings(), Settings::of_adapter(adapter));
+    let of_network = own.iter().map(|setting| (setting.name.as_str(), Some(setting.value.as_str())));
+    let known = of_network.filter(|(name, _)| !names.contains(name));
+    let known = known.chain(Settings::OF_TEXTS.into_iter().chain(names.iter().copied()).map(|name| (name, None)));
+    let origin = || origin.to_owned();
+    adapter.check_settings(known).map_err(|error| match error {
+        format::Error::UnknownSetting { setting } => match made.iter().nth(setting) {
+            Some(Setting { name, value, .. }) => {
+                Error::UnknownSetting { origin: origin(), name: name.clone(), value: value.clone() }
+            }
+            None => Error::Format { origin: origin(), source: error },
+        },
+        format::Error::OtherSetting { setting } => match made.iter().nth(setting) {
+            Some(Setting { name, value, .. }) => {
+                let found = own.get(name).unwrap_or_default().to_owned();
+                Error::Setting { origin: origin(), name: name.clone(), adapter: value.clone(), found }
+            }
+            None => Error::Format { origin: origin(), source: error },
+        },
+        source => Error::Format { origin: origin(), source },
+    })?;
+    Ok(made)
+}
+
+/// Whether no value is infinite or not a number, of many that are looked at for the first time.
+fn all_finite(values: &[f32]) -> bool {
+    // The exponent of all ones is that of such values alone. Without an early end it is a few instructions for many values.
+    const ALL_ONES: u32 = 0x7f80_0000;
+    values.iter().fold(0, |found, value| found | u32::from(value.to_bits() & ALL_ONES == ALL_ONES)) == 0
 }
 
 /// Checks one entry against the tensor it is for.

@@ -115,9 +115,16 @@ pub struct Layout {
     index: HashMap<String, (LayerId, Part)>,
     features: usize,
     labels: Vec<String>,
+    mean_of: Vec<[Param; 2]>,
+    base: Base,
 }
 
 impl Layout {
+    /// The base whose tensors these are.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
     /// All layers, in order.
     pub fn layers(&self) -> impl ExactSizeIterator<Item = (LayerId, &Layer)> + DoubleEndedIterator {
         self.layers.iter().enumerate().map(|(index, layer)| (LayerId(index), layer))
@@ -156,6 +163,40 @@ impl Layout {
         &self.labels
     }
 
+    /// Weight and bias of the heads of a checkpoint that has one for each part of the features, and whose scores are the mean
+    /// of theirs; they are none of the layers. Empty where the head is one layer.
+    pub fn mean_of(&self) -> &[[Param; 2]] {
+        &self.mean_of
+    }
+
+    /// The tensors of a checkpoint that hold the head's weight or bias, `values`: names, dimensions and values. Several where
+    /// its scores are the mean of those of several heads.
+    pub fn head_tensors(&self, part: Part, values: &[f32]) -> Vec<(&str, Vec<usize>, Vec<f32>)> {
+        let (heads, features) = (self.mean_of.len(), self.features);
+        let mut found = Vec::new();
+        for (number, [weight, bias]) in self.mean_of.iter().enumerate() {
+            let each = features / heads;
+            found.push(match part {
+                Part::Weight => {
+                    let rows = values.chunks_exact(features).flat_map(|row| &row[number * each..][..each]);
+                    let own = rows.map(|value| value * heads as f32).collect();
+                    (weight.name.as_str(), vec![values.len() / features, each], own)
+                }
+                _ => (bias.name.as_str(), vec![values.len()], values.to_vec()),
+            });
+        }
+        if heads > 0 {
+            return found;
+        }
+        let Some(param) = self.layer(self.head()).param(part) else { return Vec::new() };
+        // A head has as many classes as the task.
+        let mut shape = param.shape.clone();
+        if let [first, rest @ ..] = &mut shape[..] {
+            *first = values.len() / rest.iter().product::<usize>().max(1);
+        }
+        vec![(&param.name, shape, values.to_vec())]
+    }
+
     /// The layers TAPS may change: linear and convolution, without the head.
     pub fn tapped(&self) -> impl Iterator<Item = LayerId> {
         self.layers().filter(|(_, layer)| layer.kind.is_tapped()).map(|(id, _)| id)
@@ -186,7 +227,8 @@ impl Layout {
 
     /// Names of the base's tensors that no layer uses, in order.
     pub fn unused<'b>(&self, base: &'b Base) -> Vec<&'b str> {
-        base.tensors().map(|tensor| tensor.name).filter(|name| self.find(name).is_none()).collect()
+        let of_a_head = |name: &str| self.mean_of.iter().flatten().any(|param| param.name == name);
+        base.tensors().map(|tensor| tensor.name).filter(|name| self.find(name).is_none() && !of_a_head(name)).collect()
     }
 
     /// Which layer has the tensor called `name`.
@@ -208,13 +250,18 @@ impl<'a> LayoutBuilder<'a> {
         Self { base, architecture, layers: Vec::new() }
     }
 
-    /// Adds a layer of `name.weight [shape]` and, if `bias`, `name.bias [shape's first]`.
+    /// Adds a layer of `name.weight [shape]` and, if `bias`, `name.bias [shape's first]`; a norm's may be called `gamma`
+    /// and `beta`.
     ///
     /// # Errors
     /// If the base lacks a tensor or has it in another shape or no weight's dtype.
     pub fn layer(&mut self, kind: LayerKind, name: &str, shape: &[usize], bias: bool) -> Result<LayerId, Error> {
-        let weight = self.param(format!("{name}.weight"), shape)?;
-        let bias = if bias { Some(self.param(format!("{name}.bias"), &shape[..1])?) } else { None };
+        // As checkpoints that came from TensorFlow have them, which transformers renames.
+        let is_old = kind == LayerKind::Norm && self.shape(&format!("{name}.gamma")).is_some();
+        let parts = if is_old { ["gamma", "beta"] } else { ["weight", "bias"] }.map(|part| format!("{name}.{part}"));
+        let [weight, shift] = parts;
+        let weight = self.param(weight, shape)?;
+        let bias = if bias { Some(self.param(shift, &shape[..1])?) } else { None };
         Ok(self.push(Layer { name: name.to_owned(), kind, weight, bias, statistics: None }))
     }
 
@@ -260,6 +307,10 @@ impl<'a> LayoutBuilder<'a> {
             tensor: name.clone(),
         })?;
         let view = self.base.tensor(tensor);
+        if view.shape.contains(&0) {
+            let (base, shape) = (self.base.path().to_owned(), view.shape.to_vec());
+            return Err(Error::EmptyTensor { base, tensor: name, shape });
+        }
         if view.shape != expected {
             return Err(Error::TensorShape {
                 base: self.base.path().to_owned(),
@@ -280,25 +331,74 @@ impl<'a> LayoutBuilder<'a> {
     ///
     /// # Errors
     /// If the base has a head of another shape, or of another number of classes than `labels`.
-    pub fn head(mut self, name: &str, features: usize, labels: Vec<String>) -> Result<Layout, Error> {
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        let classes = self.base.find(&weight).map(|id| self.base.tensor(id).shape.first().copied().unwrap_or(0));
-        let (weight, bias) = match classes {
-            Some(classes) => (self.param(weight, &[classes, features])?, self.param(bias, &[classes])?),
-            None => (
-                Param { name: weight, shape: vec![0, features], tensor: None },
-                Param { name: bias, shape: vec![0], tensor: None },
-            ),
+    pub fn head(self, name: &str, features: usize, labels: Vec<String>) -> Result<Layout, Error> {
+        let [weight, bias] = Self::head_names(name);
+        let Some(classes) = self.classes(&weight) else { return Ok(self.without_head(name, features)) };
+        let head = [self.param(weight, &[classes, features])?, self.param(bias, &[classes])?];
+        let labels = self.checked_labels(labels, classes)?;
+        Ok(self.end(name, head, features, labels, Vec::new()))
+    }
+
+    /// Ends the layout with a head over `features` that the tasks bring, whatever the base has.
+    pub fn without_head(self, name: &str, features: usize) -> Layout {
+        let [weight, bias] = Self::head_names(name);
+        let weight = Param { name: weight, shape: vec![0, features], tensor: None };
+        let bias = Param { name: bias, shape: vec![0], tensor: None };
+        self.end(name, [weight, bias], features, Vec::new(), Vec::new())
+    }
+
+    /// Ends the layout with the linear head `name` over the features of as many parts as there are `heads`, each of `each`
+    /// features. The base has a head for each part or none, and its scores are the mean of theirs.
+    ///
+    /// # Errors
+    /// If the base has some of the heads and not all, or as [`LayoutBuilder::head`].
+    pub fn mean_head(self, name: &str, heads: &[&str], each: usize, labels: Vec<String>) -> Result<Layout, Error> {
+        let features = heads.len() * each;
+        let found = heads.iter().find_map(|head| self.classes(&Self::head_names(head)[0]));
+        let classes = found.unwrap_or(0);
+        let param = |name: String, shape: Vec<usize>| match found {
+            Some(_) => self.param(name, &shape),
+            None => Ok(Param { name, shape, tensor: None }),
         };
-        let labels = match classes {
-            Some(classes) if labels.is_empty() => (0..classes).map(|class| class.to_string()).collect(),
-            Some(classes) if labels.len() != classes => {
+        let mut mean_of = Vec::new();
+        for head in heads {
+            let [weight, bias] = Self::head_names(head);
+            mean_of.push([param(weight, vec![classes, each])?, param(bias, vec![classes])?]);
+        }
+        let labels = found.map_or(Ok(Vec::new()), |classes| self.checked_labels(labels, classes))?;
+        let [weight, bias] = Self::head_names(name);
+        let weight = Param { name: weight, shape: vec![classes, features], tensor: None };
+        let bias = Param { name: bias, shape: vec![classes], tensor: None };
+        Ok(self.end(name, [weight, bias], features, labels, mean_of))
+    }
+
+    fn head_names(name: &str) -> [String; 2] {
+        [format!("{name}.weight"), format!("{name}.bias")]
+    }
+
+    fn classes(&self, weight: &str) -> Option<usize> {
+        self.shape(weight).map(|shape| shape.first().copied().unwrap_or(0))
+    }
+
+    fn checked_labels(&self, labels: Vec<String>, classes: usize) -> Result<Vec<String>, Error> {
+        match labels.len() {
+            0 => Ok((0..classes).map(|class| class.to_string()).collect()),
+            found if found == classes => Ok(labels),
+            labels => {
                 let origin = self.base.path().display().to_string();
-                return Err(Error::Labels { origin, labels: labels.len(), biases: classes, classes });
+                Err(Error::Labels { origin, labels, biases: classes, classes })
             }
-            Some(_) => labels,
-            None => Vec::new(),
-        };
+        }
+    }
+
+    fn end(
+        mut self,
+        name: &str,
+        [weight, bias]: [Param; 2],
+        features: usize,
+        labels: Vec<String>,
+        mean_of: Vec<[Param; 2]>,
+    ) -> Layout {
         let kind = LayerKind::Head;
         self.push(Layer { name: name.to_owned(), kind, weight, bias: Some(bias), statistics: None });
         let mut index = HashMap::new();
@@ -309,6 +409,6 @@ impl<'a> LayoutBuilder<'a> {
                 }
             }
         }
-        Ok(Layout { layers: self.layers, index, features, labels })
+        Layout { layers: self.layers, index, features, labels, mean_of, base: self.base.clone() }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, Input, Layout, Ops};
+use super::{Error, Input, Layout, Ops, Settings};
 
 /// A network: its layers, and how data flows through them, written once for all implementations of
 /// [`Ops`].
@@ -12,6 +12,25 @@ pub trait Network: Send + Sync {
 
     /// Its layers, in order.
     fn layout(&self) -> &Arc<Layout>;
+
+    /// What it computes with beside the base's tensors and cannot be told from them, as the number of attention heads, and
+    /// how its inputs are to become numbers. An adapter is bound to it.
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+
+    /// The class of transformers that computes this network, with a head or without one; none where its files are not of
+    /// transformers' making.
+    fn checkpoint_class(&self, has_head: bool) -> Option<&'static str> {
+        let _ = has_head;
+        None
+    }
+
+    /// What a checkpoint needs beside `config.json` to be opened as this network is: files by their path in the folder, and
+    /// without content those that it must not have.
+    fn checkpoint_files(&self) -> Vec<(&'static str, Option<serde_json::Value>)> {
+        Vec::new()
+    }
 
     /// What the classification head reads: `[examples, features]`.
     ///
@@ -36,6 +55,18 @@ impl<N: Network> Network for &N {
 
     fn layout(&self) -> &Arc<Layout> {
         (**self).layout()
+    }
+
+    fn settings(&self) -> Settings {
+        (**self).settings()
+    }
+
+    fn checkpoint_class(&self, has_head: bool) -> Option<&'static str> {
+        (**self).checkpoint_class(has_head)
+    }
+
+    fn checkpoint_files(&self) -> Vec<(&'static str, Option<serde_json::Value>)> {
+        (**self).checkpoint_files()
     }
 
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error> {

@@ -122,6 +122,9 @@ pub trait Ops {
     /// GELU with the exact error function.
     fn gelu(&mut self, x: Self::Value) -> Self::Value;
 
+    /// tanh of each value.
+    fn tanh(&mut self, x: Self::Value) -> Self::Value;
+
     /// The sum of two activations of one shape.
     fn add(&mut self, x: Self::Value, y: &Self::Value) -> Self::Value;
 
@@ -164,6 +167,9 @@ pub trait Ops {
     /// Mean of the rows of each example after its first `skip`: `[examples, features]`.
     fn mean_rows(&mut self, x: Self::Value, segments: &Segments, skip: usize) -> Self::Value;
 
-    /// First row of each example: `[examples, features]`.
-    fn first_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value;
+    /// Highest value of each column among the rows of each example: `[examples, features]`.
+    fn max_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value;
+
+    /// Row `at` of each example: `[examples, features]`.
+    fn rows_at(&mut self, x: &Self::Value, segments: &Segments, at: usize) -> Self::Value;
 }

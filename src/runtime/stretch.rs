@@ -178,6 +178,10 @@ impl<O: Ops> Ops for Stretch<O> {
         Some(self.ops.gelu(x?))
     }
 
+    fn tanh(&mut self, x: Self::Value) -> Self::Value {
+        Some(self.ops.tanh(x?))
+    }
+
     fn add(&mut self, x: Self::Value, y: &Self::Value) -> Self::Value {
         Some(self.ops.add(x?, y.as_ref()?))
     }
@@ -211,7 +215,11 @@ impl<O: Ops> Ops for Stretch<O> {
         Some(self.ops.mean_rows(x?, segments, skip))
     }
 
-    fn first_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value {
-        Some(self.ops.first_rows(x?, segments))
+    fn max_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value {
+        Some(self.ops.max_rows(x?, segments))
+    }
+
+    fn rows_at(&mut self, x: &Self::Value, segments: &Segments, at: usize) -> Self::Value {
+        Some(self.ops.rows_at(x.as_ref()?, segments, at))
     }
 }

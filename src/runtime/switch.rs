@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{Error, Eval, Input, Network, Prediction, Task};
+use super::{Error, Input, Network, Prediction, Task, Weights, logits};
 use crate::base::Base;
+use crate::files;
 use crate::format::Adapter;
 #[cfg(feature = "sign")]
 use crate::format::PublicKey;
@@ -17,11 +18,12 @@ use crate::kernels::Workspace;
 ///
 /// Shared by reference between threads: any of them may predict, load and switch at any time.
 pub struct Runtime<N> {
-    base: Base,
     network: N,
     base_task: Arc<Task>,
     current: ArcSwap<Task>,
     workspace: Workspace,
+    /// Names of settings in which adapters may differ from the network.
+    overridden: Box<[&'static str]>,
     #[cfg(feature = "sign")]
     trusted: Option<Box<[PublicKey]>>,
 }
@@ -39,15 +41,15 @@ impl Deref for Current {
 }
 
 impl<N: Network> Runtime<N> {
-    /// A runtime whose current task is the base itself.
-    pub fn new(base: Base, network: N) -> Self {
-        let base_task = Arc::new(Task::of_base(&base, &network));
+    /// A runtime whose current task is the base of the network itself.
+    pub fn new(network: N) -> Self {
+        let base_task = Arc::new(Task::of_base(&network));
         Self {
             current: ArcSwap::new(base_task.clone()),
             base_task,
-            base,
             network,
             workspace: Workspace::default(),
+            overridden: Box::default(),
             #[cfg(feature = "sign")]
             trusted: None,
         }
@@ -57,6 +59,19 @@ impl<N: Network> Runtime<N> {
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.workspace = Workspace::new(threads);
         self
+    }
+
+    /// The same that also loads adapters that were made with other [`Settings`](super::Settings) of these names, as another
+    /// size of images, than the network is open with. What they compute is then not what they were trained for.
+    pub fn with_overridden(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
+        self.overridden = names.into_iter().collect();
+        self
+    }
+
+    /// Names of settings in which adapters may differ from the network.
+    #[cfg(feature = "candle")]
+    pub(crate) fn overridden(&self) -> &[&'static str] {
+        &self.overridden
     }
 
     /// The same that loads only adapters signed by one of these keys. A task that was built otherwise may still be switched
@@ -69,7 +84,7 @@ impl<N: Network> Runtime<N> {
 
     /// The base.
     pub fn base(&self) -> &Base {
-        &self.base
+        self.network.layout().base()
     }
 
     /// The network.
@@ -89,7 +104,7 @@ impl<N: Network> Runtime<N> {
     /// which.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Arc<Task>, Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let bytes = files::read(path)?;
         self.load_bytes(&bytes, &path.display().to_string())
     }
 
@@ -99,7 +114,7 @@ impl<N: Network> Runtime<N> {
     /// As [`Runtime::load`].
     pub fn load_bytes(&self, bytes: &[u8], origin: &str) -> Result<Arc<Task>, Error> {
         let adapter = self.parsed(bytes, origin)?;
-        Task::build(&self.base, &self.network, &adapter, origin).map(Arc::new)
+        Task::build_despite(&self.network, &adapter, origin, &self.overridden).map(Arc::new)
     }
 
     /// An adapter whose file is whole, and signed as it must be.
@@ -120,18 +135,32 @@ impl<N: Network> Runtime<N> {
     /// bookkeeping at a thread's first use. The earlier task is freed when its last holder drops it,
     /// which may be the caller, by dropping what this returns.
     ///
+    /// # Errors
+    /// [`Error::OtherBase`] for a task of another base or network, and then the current one stays.
+    ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use taps::runtime::{Network, Runtime, Task};
-    /// fn with_base<N: Network>(runtime: &Runtime<N>, work: impl FnOnce()) {
-    ///     let before = runtime.switch(runtime.base_task());
+    /// # use taps::runtime::{Error, Network, Runtime, Task};
+    /// fn with_base<N: Network>(runtime: &Runtime<N>, work: impl FnOnce()) -> Result<(), Error> {
+    ///     let before = runtime.switch(runtime.base_task())?;
     ///     work();
-    ///     runtime.switch(&before);
+    ///     runtime.switch(&before)?;
+    ///     Ok(())
     /// }
     /// ```
     #[inline]
-    pub fn switch(&self, task: &Arc<Task>) -> Arc<Task> {
-        self.current.swap(task.clone())
+    pub fn switch(&self, task: &Arc<Task>) -> Result<Arc<Task>, Error> {
+        self.check(task)?;
+        Ok(self.current.swap(task.clone()))
+    }
+
+    /// That a task is of this network.
+    #[inline]
+    fn check(&self, task: &Task) -> Result<(), Error> {
+        match task.is_of(self.network.layout()) {
+            true => Ok(()),
+            false => Err(Error::OtherBase { task: task.name().to_owned() }),
+        }
     }
 
     /// The current task as a borrow, the fastest way to look at it. Not to be stored: a thread has only
@@ -150,7 +179,7 @@ impl<N: Network> Runtime<N> {
     /// Class scores of `input` by the current task.
     ///
     /// # Errors
-    /// If the input is not of the network's kind or size, or the task has no head.
+    /// If the input is not of the network's kind or size, the task has no head or a score is not finite.
     pub fn predict(&self, input: &Input) -> Result<Prediction, Error> {
         self.predict_as(self.pin(), input)
     }
@@ -158,9 +187,10 @@ impl<N: Network> Runtime<N> {
     /// Class scores of `input` by a given task, whichever is current.
     ///
     /// # Errors
-    /// As [`Runtime::predict`].
+    /// As [`Runtime::predict`], and [`Error::OtherBase`] for a task of another base or network.
     pub fn predict_as(&self, task: Arc<Task>, input: &Input) -> Result<Prediction, Error> {
-        let logits = self.network.logits(&mut Eval::new(&*task, &self.workspace), input)?;
+        self.check(&task)?;
+        let logits = logits(&self.network, &*task, input, &self.workspace)?;
         Ok(Prediction::new(task, logits))
     }
 }

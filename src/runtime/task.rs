@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::landing::Landing;
-use super::{Error, Labelled, LayerId, Layout, Network, Part, WeightRef, Weights};
-use crate::base::Base;
+use super::{Error, Labelled, LayerId, Layout, Network, Param, Part, Settings, WeightRef, Weights};
 use crate::format::{Adapter, Digest};
 
 /// One base seen through one adapter, or the base itself.
@@ -12,7 +11,7 @@ pub struct Task {
     name: String,
     labels: Vec<String>,
     digest: Option<Digest>,
-    base: Base,
+    settings: Settings,
     layout: Arc<Layout>,
     slots: Box<[Slot]>,
 }
@@ -22,39 +21,71 @@ pub struct Task {
 type Slot = [Option<Box<[f32]>>; Part::ALL.len()];
 
 impl Task {
-    /// The base as a task: no layer is its own.
-    pub fn of_base(base: &Base, network: &impl Network) -> Self {
+    /// The base as a task: no layer is its own, but for a head that is the mean of several.
+    pub fn of_base(network: &impl Network) -> Self {
         let layout = network.layout().clone();
+        let mut slots: Box<[Slot]> = layout.layers().map(|_| Slot::default()).collect();
+        if layout.mean_of().iter().flatten().any(|param| param.tensor.is_some()) {
+            let [weight, bias] = mean_head(&layout);
+            let head = &mut slots[layout.head().index()];
+            (head[Part::Weight as usize], head[Part::Bias as usize]) = (Some(weight), Some(bias));
+        }
         Self {
             name: "base".to_owned(),
             labels: layout.labels().to_vec(),
             digest: None,
-            base: base.clone(),
-            slots: layout.layers().map(|_| Slot::default()).collect(),
+            settings: network.settings(),
+            slots,
             layout,
         }
     }
 
-    /// Checks a parsed adapter against the base and merges its layers. `origin` is where the adapter
+    /// Checks a parsed adapter against the network's base and merges its layers. `origin` is where the adapter
     /// came from, for messages.
     ///
     /// # Errors
-    /// If it was made for another architecture or base, or any entry does not land on the tensor it was
-    /// made for: then nothing is built.
-    pub fn build(base: &Base, network: &impl Network, adapter: &Adapter<'_>, origin: &str) -> Result<Self, Error> {
-        let landing = Landing::new(base, network, adapter, origin)?;
-        let mut task = Self::of_base(base, network);
+    /// If it was made for another architecture or base or with other settings, or any entry does not land on the tensor it
+    /// was made for: then nothing is built.
+    pub fn build(network: &impl Network, adapter: &Adapter<'_>, origin: &str) -> Result<Self, Error> {
+        Self::build_despite(network, adapter, origin, &[])
+    }
+
+    /// As [`Task::build`], also where the settings of these names are others than the network's.
+    ///
+    /// # Errors
+    /// As [`Task::build`].
+    pub fn build_despite(
+        network: &impl Network,
+        adapter: &Adapter<'_>,
+        origin: &str,
+        names: &[&str],
+    ) -> Result<Self, Error> {
+        let landing = Landing::new(network, adapter, origin, names)?;
+        let mut task = Self::of_base(network);
+        let base = network.layout().base();
         let merged = landing.each(|landed| landed.merged(base, origin));
         for (landed, values) in landing.entries.iter().zip(merged) {
             task.slots[landed.layer.index()][landed.part as usize] = Some(values?);
         }
         (task.name, task.labels, task.digest) = (landing.name, landing.labels, Some(landing.digest));
+        task.settings = landing.settings;
         Ok(task)
     }
 
     /// Class names of its head; empty where it has none.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// What its adapter was made with, as the size of the images or the longest text; for the base what its network is open
+    /// with. Adapters of format versions before 3 have none.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether it is one of this network.
+    pub(super) fn is_of(&self, layout: &Arc<Layout>) -> bool {
+        Arc::ptr_eq(&self.layout, layout)
     }
 
     /// Digest of the adapter file, to key caches by; `None` for the base.
@@ -74,6 +105,20 @@ impl Task {
     }
 }
 
+/// One linear layer over the features of all parts, whose scores are the mean of those of the base's heads over one part
+/// each: `[classes, parts * each]` and `[classes]`.
+fn mean_head(layout: &Layout) -> [Box<[f32]>; 2] {
+    let share = 1.0 / layout.mean_of().len() as f32;
+    let floats = |param: &Param| param.tensor.map_or_else(Vec::new, |id| layout.base().tensor(id).to_vec());
+    let heads: Vec<[Vec<f32>; 2]> = layout.mean_of().iter().map(|head| head.each_ref().map(floats)).collect();
+    let classes = layout.labels().len();
+    let each = layout.features() / heads.len();
+    let weight =
+        (0..classes).flat_map(|class| heads.iter().flat_map(move |[weight, _]| &weight[class * each..][..each]));
+    let bias = (0..classes).map(|class| heads.iter().map(|[_, bias]| bias[class] * share).sum());
+    [weight.map(|value| value * share).collect(), bias.collect()]
+}
+
 impl Labelled for Task {
     fn labels(&self) -> &[String] {
         &self.labels
@@ -87,7 +132,7 @@ impl Weights for Task {
             Some(values) => Some(WeightRef::Merged(values)),
             None => {
                 let id = self.layout.layer(layer).param(part)?.tensor?;
-                Some(WeightRef::Base(self.base.tensor(id)))
+                Some(WeightRef::Base(self.layout.base().tensor(id)))
             }
         }
     }

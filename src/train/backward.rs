@@ -59,10 +59,12 @@ impl Node {
             Node::Prepend { .. } => ("prepend", &[]),
             Node::LayerNorm { .. } => ("layer_norm", &[]),
             Node::Gelu { .. } => ("gelu", &[]),
+            Node::Tanh { .. } => ("tanh", &[]),
             Node::Add { .. } => ("add", &[]),
             Node::Attention { .. } => ("attention", &[]),
             Node::MeanRows { .. } => ("mean_rows", &[]),
-            Node::FirstRows { .. } => ("first_rows", &[]),
+            Node::MaxRows { .. } => ("max_rows", &[]),
+            Node::RowsAt { .. } => ("rows_at", &[]),
             Node::Concat { .. } => ("concat", &[]),
             Node::Columns { .. } => ("columns", &[]),
         };
@@ -189,6 +191,10 @@ impl<W: Weights> Tape<'_, W> {
                 kernels::gelu_grad(workspace, &mut dy, &kept);
                 gradients.flow(workspace, Some(x), dy);
             }
+            Node::Tanh { kept, x } => {
+                kernels::tanh_grad(workspace, &mut dy, &kept);
+                gradients.flow(workspace, Some(x), dy);
+            }
             Node::Add { x: Some(x), y: Some(y) } => {
                 let copy = workspace.copy(&dy);
                 gradients.flow(workspace, Some(x), dy);
@@ -217,8 +223,11 @@ impl<W: Weights> Tape<'_, W> {
             Node::Columns { x, first, of } => gradients.flow_columns(workspace, x, &dy, first, of),
             Node::Block(node) => self.block_step(node, dy, gradients, sink)?,
             Node::Image(node) => self.image_step(node, dy, gradients, sink)?,
-            Node::FirstRows { x, segments } => {
-                gradients.flow(workspace, Some(x), kernels::first_rows_grad(workspace, &dy, &segments))
+            Node::MaxRows { kept, x, segments } => {
+                gradients.flow(workspace, Some(x), kernels::max_rows_grad(workspace, &dy, &kept, &segments))
+            }
+            Node::RowsAt { x, segments, at } => {
+                gradients.flow(workspace, Some(x), kernels::rows_at_grad(workspace, &dy, &segments, at))
             }
         }
         Ok(())

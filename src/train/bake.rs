@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::Error;
 use crate::base::Base;
+use crate::files::write_atomically;
 use crate::kernels::Workspace;
-use crate::runtime::{self, LayerKind, Network, Part, Weights, write_atomically};
+use crate::runtime::{self, LayerKind, Network, Part, Settings, Weights};
 
 /// Writes the weights of a task of `base` as a base in a folder: `model.safetensors` in f32, and `config.json` as
 /// that of `base` with `labels` as class names. Each file is replaced whole.
@@ -41,13 +42,14 @@ pub(super) fn baked(
         for part in Part::ALL {
             let (Some(param), Some(weight)) = (layer.param(part), weights.param(id, part)) else { continue };
             let values = weight.floats(&workspace);
-            let mut shape = param.shape.clone();
-            if let [first, rest @ ..] = &mut shape[..] {
-                // A head has as many classes as the task.
-                *first = values.len() / rest.iter().product::<usize>().max(1);
+            let parts = match layer.kind {
+                LayerKind::Head => network.layout().head_tensors(part, &values),
+                _ => vec![(param.name.as_str(), param.shape.clone(), values.to_vec())],
+            };
+            for (name, shape, values) in parts {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                tensors.push((name, shape, bytes));
             }
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((param.name.as_str(), shape, bytes));
         }
     }
     let mut views = Vec::new();
@@ -56,24 +58,74 @@ pub(super) fn baked(
         views.push((*name, view.map_err(|error| Error::Bake { reason: error.to_string() })?));
     }
     let file = safetensors::serialize(views, None).map_err(|error| Error::Bake { reason: error.to_string() })?;
-    Ok((file, configuration(base, network.architecture(), labels)))
+    Ok((file, configuration(base, network, labels)))
 }
 
-/// The `config.json` of `base` with other class names; without `labels` it has no head.
-pub fn configuration(base: &Base, architecture: &str, labels: Option<&[String]>) -> Value {
-    let mut config = base.config().cloned().unwrap_or_else(|| json!({ "architecture": architecture }));
-    if let Some(config) = config.as_object_mut() {
-        let names = labels.map(|labels| {
-            labels.iter().enumerate().map(|(class, label)| (class.to_string(), json!(label))).collect::<Map<_, _>>()
-        });
-        match names {
-            Some(names) => _ = config.insert("id2label".to_owned(), Value::Object(names)),
-            None => ["id2label", "label2id"].into_iter().for_each(|key| _ = config.remove(key)),
+/// The `config.json` of a checkpoint of this network over `base` with other class names; without `labels` it has no head.
+/// What names a head, as `architectures`, agrees with the one that is there; a base without a configuration gets one that
+/// says how it was open.
+pub fn configuration(base: &Base, network: &impl Network, labels: Option<&[String]>) -> Value {
+    let mut config = base.config().cloned().unwrap_or_else(|| stated(network));
+    let Some(fields) = config.as_object_mut() else { return config };
+    // What told of the base's own head.
+    ["id2label", "label2id", "label_names", "problem_type"].into_iter().for_each(|key| _ = fields.remove(key));
+    if let Some(labels) = labels {
+        let named = || labels.iter().enumerate();
+        let names: Map<_, _> = named().map(|(class, label)| (class.to_string(), json!(label))).collect();
+        let numbers: Map<_, _> = named().map(|(class, label)| (label.clone(), json!(class))).collect();
+        fields.insert("id2label".to_owned(), Value::Object(names));
+        fields.insert("label2id".to_owned(), Value::Object(numbers));
+        if fields.contains_key("pretrained_cfg") {
+            fields.insert("label_names".to_owned(), json!(labels));
         }
-        config.remove("label_names");
-        if config.contains_key("num_classes") {
-            config.insert("num_classes".to_owned(), json!(labels.map_or(0, <[String]>::len)));
+    }
+    let count = json!(labels.map_or(0, <[String]>::len));
+    let set_count = |fields: &mut Map<String, Value>| {
+        let keys = ["num_classes", "num_labels", "_num_labels"];
+        for key in keys.into_iter().filter(|key| fields.contains_key(*key)).collect::<Vec<_>>() {
+            fields.insert(key.to_owned(), count.clone());
         }
+    };
+    set_count(fields);
+    for section in ["model_args", "pretrained_cfg"] {
+        if let Some(within) = fields.get_mut(section).and_then(Value::as_object_mut) {
+            set_count(within);
+            within.remove("label_names");
+        }
+    }
+    if fields.contains_key("architectures") || fields.contains_key("model_type") {
+        match network.checkpoint_class(labels.is_some()) {
+            Some(class) => _ = fields.insert("architectures".to_owned(), json!([class])),
+            None => _ = fields.remove("architectures"),
+        }
+    }
+    config
+}
+
+/// A configuration that says what no tensor shows, under the names that are read. The size of images is not of it: a network
+/// may be open at another than the one it was trained on.
+fn stated(network: &impl Network) -> Value {
+    let mut config = json!({ "architecture": network.architecture() });
+    let numbers = |text: &str| text.split(',').map(|number| number.parse().ok()).collect::<Option<Vec<f64>>>();
+    for setting in network.settings().iter() {
+        let Some(values) = numbers(&setting.value) else { continue };
+        let whole = |value: &f64| json!(*value as u64);
+        match (setting.name.as_str(), &values[..]) {
+            (Settings::ATTENTION_HEADS, [heads]) => {
+                config["num_heads"] = whole(heads);
+                config["num_attention_heads"] = whole(heads);
+            }
+            (Settings::NORM_EPS, [eps]) => {
+                config["layer_norm_eps"] = json!(eps);
+                config["batch_norm_eps"] = json!(eps);
+            }
+            (Settings::IMAGE_MEAN, mean) => config["image_mean"] = json!(mean),
+            (Settings::IMAGE_STD, std) => config["image_std"] = json!(std),
+            _ => {}
+        }
+    }
+    if network.settings().get(Settings::PADDING) == Some("same") {
+        config["padding"] = json!("tf_same");
     }
     config
 }

@@ -54,7 +54,7 @@ impl<N: Network> Run<'_, N> {
         };
         let recompute = self.sizes.recompute;
         let ready = self.place.ready(bare)?;
-        select::probe_at(&ready, self.network, self.data.train, &order, (&self.workspace, recompute), &mut progress)
+        select::probe_at(&ready, self.network, &self.data.train, &order, (&self.workspace, recompute), &mut progress)
     }
 
     /// Chooses the worthiest layers that `budget` can afford.

@@ -270,6 +270,16 @@ impl Config {
         self.budget.limits_layers() || matches!(self.select, Select::Last | Select::Random)
     }
 
+    /// Whether the head alone may be the outcome, where nothing else scores better: TAPS is to find how little is enough, and
+    /// all other methods are there to be compared with it.
+    pub(super) fn may_end_as_head(&self) -> bool {
+        match self.method {
+            Method::Head => true,
+            Method::Taps => !matches!(self.select, Select::Last | Select::Random | Select::Given(_)),
+            Method::Full | Method::Patch(_) => false,
+        }
+    }
+
     /// Whether layers are chosen by scores among candidates while they are tuned.
     pub(super) fn has_candidates(&self) -> bool {
         self.method == Method::Taps && self.select == Select::ProbeScores && self.budget.limits_layers()
@@ -282,6 +292,10 @@ impl Config {
     pub fn check(&self) -> Result<(), Error> {
         let positive = |value: f32| value > 0.0 && value.is_finite();
         let share = |value: f32| (0.0..1.0).contains(&value);
+        let momentum = match self.optimizer {
+            Optimizer::Sgd { momentum } => momentum,
+            _ => 0.0,
+        };
         let checks = [
             ("batch", self.batch > 0, self.batch.to_string(), "at least 1"),
             ("micro-batch", self.micro_batch != Some(0), "0".to_owned(), "at least 1"),
@@ -312,6 +326,8 @@ impl Config {
                 self.arithmetic.name().to_owned(),
                 "f32 on the CPU",
             ),
+            ("momentum", share(momentum), momentum.to_string(), "0 or more, under 1"),
+            ("probe batches", self.probe_batches > 0, "0".to_owned(), "at least 1"),
             ("momentum of statistics", share(self.momentum), self.momentum.to_string(), "0 or more, under 1"),
             ("gradient clip", self.clip.is_none_or(positive), format!("{:?}", self.clip), "above 0"),
         ];

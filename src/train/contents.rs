@@ -4,12 +4,13 @@ use super::error::Error;
 use super::tuned::TunedLayer;
 use crate::base::Base;
 use crate::format::{Digest, Draft, Encoding, Role, Shape, Summary, TensorDraft};
-use crate::runtime::{Layer, LayerKind, Layout, Part};
+use crate::runtime::{Layer, LayerKind, Layout, Part, Settings};
 
 /// A tuned task's values, and what the file says of them.
 pub(super) struct Contents<'a> {
     pub(super) layers: &'a [TunedLayer],
     pub(super) labels: &'a [String],
+    pub(super) settings: &'a Settings,
     pub(super) summary: Summary,
     pub(super) method: &'static str,
 }
@@ -47,6 +48,7 @@ impl Contents<'_> {
             content: base.content(),
             summary: self.summary,
             labels: &labels,
+            settings: &self.settings.drafts(),
             tensors: &tensors,
         };
         let mut bytes = vec![0; draft.encoded_len()?];

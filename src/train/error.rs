@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::budget::Amount;
-use crate::{base, format, runtime};
+use crate::{base, files, format, runtime};
 
 /// Why a fine-tune could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,12 @@ pub enum Error {
     #[error("the loss is not a number in step {step}: try a lower learning rate than {rate}")]
     Diverged { step: u32, rate: f32 },
 
+    #[error(
+        "{what} is no number before anything was changed, with a loss of {loss}: the base holds values that overflow, or its \
+        inputs do"
+    )]
+    NotFinite { what: String, loss: f32 },
+
     #[error("a budget of {asked} for {of} cannot be met: {what} takes {least}; {advice} would take less")]
     Budget { of: &'static str, asked: Amount, least: Amount, what: String, advice: &'static str },
 
@@ -67,6 +73,9 @@ pub enum Error {
 
     #[error("the adapter cannot be written: {0}")]
     Format(#[from] format::Error),
+
+    #[error(transparent)]
+    File(#[from] files::Error),
 
     #[error(transparent)]
     Base(#[from] base::Error),

@@ -8,7 +8,7 @@ use super::course::Best;
 use super::trainer::Run;
 use crate::base::Base;
 use crate::format::{Encoding, Summary};
-use crate::runtime::{Layout, Network, Score};
+use crate::runtime::{Layout, Network, Score, Settings};
 
 /// What a fine-tune has come to so far: a running [`crate::Runtime`] can load it and switch to it while training goes
 /// on.
@@ -17,6 +17,7 @@ pub struct Improved<'a> {
     architecture: &'a str,
     layout: &'a Layout,
     labels: &'a [String],
+    settings: &'a Settings,
     method: &'static str,
     summary: Summary,
     best: &'a Best,
@@ -29,6 +30,7 @@ impl<'a> Improved<'a> {
             architecture: run.network.architecture(),
             layout: run.network.layout(),
             labels: run.labels(),
+            settings: &run.settings,
             method: run.config.method_name(),
             summary: run.summary(best),
             best,
@@ -50,8 +52,8 @@ impl<'a> Improved<'a> {
     /// # Errors
     /// As [`super::Tuned::adapter`].
     pub fn adapter(&self, task: &str, encoding: Encoding) -> Result<Vec<u8>, Error> {
-        let (layers, labels) = (&self.best.layers, self.labels);
-        let contents = Contents { layers, labels, summary: self.summary, method: self.method };
+        let (layers, labels, settings) = (&self.best.layers, self.labels, self.settings);
+        let contents = Contents { layers, labels, settings, summary: self.summary, method: self.method };
         contents.encode(self.base, self.architecture, self.layout, task, encoding)
     }
 }

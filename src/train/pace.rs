@@ -9,7 +9,7 @@ use super::error::Error;
 use super::trainer::Run;
 use super::tuning::Learned;
 use super::{Method, Select};
-use crate::runtime::Network;
+use crate::runtime::{Examples, Network};
 
 /// Steps that are measured at most, and the share of a run's steps that they may be.
 const STEPS: usize = 3;
@@ -105,9 +105,8 @@ impl<N: Network> Run<'_, N> {
         adapted.forget();
         let step = row * order.iter().map(|batch| rows(batch)).sum::<f64>() / order.len().max(1) as f64;
         let few = &self.validation[..self.validation.len().min(self.sizes.validation)];
-        let held = self.data.validation.unwrap_or(self.data.train);
         let started = Instant::now();
-        self.scored(&course.adapted, held, few)?;
+        self.scored(&course.adapted, self.data.held(), few)?;
         let share = self.validation.len() as f64 / few.len().max(1) as f64;
         Ok(Pace { step: Duration::from_secs_f64(step), validation: started.elapsed().mul_f64(share) })
     }

@@ -11,9 +11,9 @@ use crate::base::Base;
 #[cfg(feature = "candle")]
 use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceMoments, DeviceTape, DeviceTask};
 use crate::kernels::{Tensor, Workspace};
+use crate::runtime::{self, Arithmetic, Input, LayerId, Network, Processor, Weights};
 #[cfg(feature = "candle")]
-use crate::runtime::{self, Layout, Ops};
-use crate::runtime::{Arithmetic, Eval, Input, LayerId, Network, Processor, Weights};
+use crate::runtime::{Layout, Ops};
 
 /// What a run computes on.
 #[derive(Clone)]
@@ -117,7 +117,7 @@ impl<W: Weights> Ready<'_, W> {
         workspace: &Workspace,
     ) -> Result<Tensor, Error> {
         match self {
-            Ready::Host(weights) => Ok(network.features(&mut Eval::new(*weights, workspace), input)?),
+            Ready::Host(weights) => Ok(runtime::features(network, *weights, input, workspace)?),
             #[cfg(feature = "candle")]
             Ready::Device(task) => evaluated_there(task, workspace, |ops| network.features(ops, input)),
         }
@@ -126,7 +126,7 @@ impl<W: Weights> Ready<'_, W> {
     /// Class scores by a pass of evaluation.
     pub(super) fn logits(&self, network: &impl Network, input: &Input, workspace: &Workspace) -> Result<Tensor, Error> {
         match self {
-            Ready::Host(weights) => Ok(network.logits(&mut Eval::new(*weights, workspace), input)?),
+            Ready::Host(weights) => Ok(runtime::logits(network, *weights, input, workspace)?),
             #[cfg(feature = "candle")]
             Ready::Device(task) => evaluated_there(task, workspace, |ops| network.logits(ops, input)),
         }
@@ -145,6 +145,7 @@ impl<W: Weights> Ready<'_, W> {
     ) -> Result<(f32, Vec<(Moments, usize)>), Error> {
         match self {
             Ready::Host(weights) => {
+                weights.layout().base().check_whole()?;
                 let mut tape = Tape::new(*weights, way.wanted, workspace);
                 if way.batch_statistics {
                     tape = tape.with_batch_statistics();
@@ -162,8 +163,8 @@ impl<W: Weights> Ready<'_, W> {
             }
             #[cfg(feature = "candle")]
             Ready::Device(task) => learn_there(network, input, workspace, way, task, loss, &mut |layer, gradient| {
-                let bias = gradient.bias.as_ref().map(device::fetch).transpose()?;
-                sink(layer, LayerGrad { weight: device::fetch(&gradient.weight)?, bias });
+                let (weight, bias) = gradient.fetch()?;
+                sink(layer, LayerGrad { weight, bias });
                 Ok(())
             }),
         }
@@ -199,7 +200,7 @@ impl<W: Weights> Ready<'_, W> {
 /// What a batch normalization saw on a device, and the rows that it is over.
 #[cfg(feature = "candle")]
 pub(super) fn fetched(seen: &DeviceMoments) -> Result<(Moments, usize), Error> {
-    let (mean, variance) = (device::fetch(&seen.mean)?, device::fetch(&seen.variance)?);
+    let [mean, variance] = seen.fetch()?;
     Ok((Moments { layer: seen.layer, mean, variance }, seen.rows))
 }
 

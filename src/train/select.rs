@@ -59,6 +59,10 @@ pub(super) fn probe_at(
         let loss = |logits: &Tensor| cross_entropy(workspace, logits, &labels, 0.0);
         let mut sink = |id: LayerId, norm: f32| sums[id.index()] += norm;
         let loss = weights.norms(network, &examples.batch(batch)?, workspace, way, loss, &mut sink)?;
+        if let Some(layer) = layout.tapped().find(|id| !sums[id.index()].is_finite()) {
+            let what = format!("the gradient of {}", layout.layer(layer).name);
+            return Err(Error::NotFinite { what, loss });
+        }
         if !progress(loss) {
             break;
         }

@@ -100,6 +100,11 @@ pub(super) enum Node {
         kept: Arc<Tensor>,
         x: NodeId,
     },
+    Tanh {
+        /// The result.
+        kept: Arc<Tensor>,
+        x: NodeId,
+    },
     Add {
         x: Option<NodeId>,
         y: Option<NodeId>,
@@ -115,9 +120,15 @@ pub(super) enum Node {
         segments: Segments,
         skip: usize,
     },
-    FirstRows {
+    MaxRows {
+        kept: Arc<Tensor>,
         x: NodeId,
         segments: Segments,
+    },
+    RowsAt {
+        x: NodeId,
+        segments: Segments,
+        at: usize,
     },
     Concat {
         parts: Vec<(Option<NodeId>, usize)>,
@@ -171,11 +182,13 @@ impl<'a, W: Weights> Tape<'a, W> {
     }
 
     pub(super) fn record(&mut self, data: Tensor, flows: bool, node: impl FnOnce() -> Node) -> Recorded {
-        let node = flows.then(|| {
-            self.nodes.push(node());
-            self.nodes.len() - 1
-        });
+        let node = flows.then(|| self.push(node()));
         Recorded { data: Arc::new(data), node, norm: None }
+    }
+
+    fn push(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        self.nodes.len() - 1
     }
 
     /// What `body` makes of values that were kept.
@@ -353,6 +366,14 @@ impl<W: Weights> Ops for Tape<'_, W> {
         }
     }
 
+    fn tanh(&mut self, x: Recorded) -> Recorded {
+        let mut out = self.owned(x.data);
+        kernels::tanh(self.workspace, &mut out);
+        let data = Arc::new(out);
+        let node = x.node.map(|x| self.push(Node::Tanh { kept: data.clone(), x }));
+        Recorded { data, node, norm: None }
+    }
+
     fn add(&mut self, x: Recorded, y: &Recorded) -> Recorded {
         let (x_node, y_node) = (x.node, y.node);
         let mut out = self.owned(x.data);
@@ -390,10 +411,20 @@ impl<W: Weights> Ops for Tape<'_, W> {
         }
     }
 
-    fn first_rows(&mut self, x: Recorded, segments: &Segments) -> Recorded {
-        let out = kernels::first_rows(self.workspace, &x.data, segments);
+    fn max_rows(&mut self, x: Recorded, segments: &Segments) -> Recorded {
+        let out = kernels::max_rows(self.workspace, &x.data, segments);
         match x.node {
-            Some(x) => self.record(out, true, || Node::FirstRows { x, segments: segments.clone() }),
+            Some(node) => {
+                self.record(out, true, || Node::MaxRows { kept: x.data, x: node, segments: segments.clone() })
+            }
+            None => self.constant(out),
+        }
+    }
+
+    fn rows_at(&mut self, x: &Recorded, segments: &Segments, at: usize) -> Recorded {
+        let out = kernels::rows_at(self.workspace, &x.data, segments, at);
+        match x.node {
+            Some(x) => self.record(out, true, || Node::RowsAt { x, segments: segments.clone(), at }),
             None => self.constant(out),
         }
     }

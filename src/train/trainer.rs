@@ -10,7 +10,7 @@ use super::batches::{balanced, batches, split};
 use super::checkpoint::Keeper;
 use super::config::{Config, Method};
 use super::course::{Best, Counts, Course, Pass, Stage};
-use super::data::Data;
+use super::data::{Data, Sets};
 use super::error::Error;
 use super::head::{Features, Head, fit};
 use super::improved::Improved;
@@ -19,9 +19,9 @@ use super::plan::{Memory, Plan, Planner, Sizes};
 use super::progress::{Event, Observer, Phase};
 use super::tuned::{Tuned, TunedLayer};
 use crate::base::Base;
-use crate::format::Summary;
+use crate::format::{Digest, Summary};
 use crate::kernels::Workspace;
-use crate::runtime::{Examples, Input, Network, Score, Weights, score};
+use crate::runtime::{self, Examples, Input, Network, Score, Settings, Weights, score};
 
 /// Fine-tunes a task of `network` over `base` on labelled examples, of which a share is held out to validate
 /// with unless there are others for that. [`super::Checkpoint::fine_tune`] does the same and survives being killed.
@@ -65,7 +65,11 @@ pub fn fine_tune_on<'a>(
 pub(super) struct Run<'a, N> {
     pub(super) base: &'a Base,
     pub(super) network: &'a N,
-    pub(super) data: Data<'a>,
+    pub(super) data: Sets<'a>,
+    /// What the adapter will be bound to.
+    pub(super) settings: Settings,
+    /// Digest of the base as it was when the run began.
+    content: Digest,
     pub(super) config: &'a Config,
     pub(super) train: Vec<usize>,
     pub(super) validation: Vec<usize>,
@@ -97,22 +101,30 @@ impl<'a, N: Network> Run<'a, N> {
     pub(super) fn checked(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Result<Self, Error> {
         config.check()?;
         data.check(config, network.layout())?;
+        if !base.is_same(network.layout().base()) {
+            return Err(runtime::Error::OtherBase { task: "to be trained".to_owned() }.into());
+        }
         let place = Place::open(base, network, config)?;
         place.check(config)?;
-        Ok(Self { place, ..Self::new(base, network, data, config) })
+        Ok(Self { place, ..Self::new(base, network, data, config)? })
     }
 
     /// A run that has done nothing but divide the examples.
-    pub(super) fn new(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Self {
+    pub(super) fn new(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Result<Self, Error> {
+        let data = Sets::new(data)?;
+        let settings = data.settings(network)?;
+        base.check_whole()?;
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let (train, validation) = match data.validation {
             Some(validation) => ((0..data.train.len()).collect(), (0..validation.len()).collect()),
-            None => split(data.train, config.validation, &mut random),
+            None => split(&data.train, config.validation, &mut random),
         };
         let workspace = Workspace::new(config.threads);
         let (counts, stopped, sizes, memory) = (Counts::default(), false, Sizes::new(config, network.layout()), 0);
         let (began, planner) = (Instant::now(), None);
-        Self {
+        Ok(Self {
+            content: base.content(),
+            settings,
             base,
             network,
             data,
@@ -128,14 +140,16 @@ impl<'a, N: Network> Run<'a, N> {
             sizes,
             place: Place::Host,
             memory,
-        }
+        })
     }
 }
 
 impl<N: Network> Run<'_, N> {
     pub(super) fn all(&mut self, keeper: &mut Keeper<'_>, observer: &mut dyn Observer) -> Result<Tuned, Error> {
         let parts = [self.train.as_slice(), &self.validation];
-        let planner = Planner::new(self.base, self.network, self.data, self.config, parts, self.random.clone())?;
+        let settings = self.settings.clone();
+        let planner =
+            Planner::new(self.base, self.network, self.data, settings, self.config, parts, self.random.clone())?;
         self.sizes = planner.sizes;
         let mut plan = match self.config.method {
             Method::Head => Some(self.without_memory_of_device(planner.chosen(&[])?)),
@@ -168,6 +182,7 @@ impl<N: Network> Run<'_, N> {
             let validated = self.validation.len().min(self.sizes.validation);
             self.end_phase(course.adapted.own_bytes() + kept, self.sizes.step.max(validated));
         }
+        self.check_base()?;
         Ok(self.outcome(course, plan))
     }
 
@@ -208,11 +223,18 @@ impl<N: Network> Run<'_, N> {
         Ok(course)
     }
 
+    /// Refuses a base whose bytes are not those that the run began with: its adapter would be bound to weights that it was
+    /// not trained on.
+    fn check_base(&self) -> Result<(), Error> {
+        Ok(self.base.check_content(self.content)?)
+    }
+
     fn outcome(&self, course: Course, plan: Option<Plan>) -> Tuned {
         let (counts, summary) = (&self.counts, self.summary(&course.best));
         Tuned {
             layers: course.best.layers,
             labels: self.labels().to_vec(),
+            settings: self.settings.clone(),
             summary,
             method: self.config.method_name(),
             validation: course.best.score,
@@ -282,8 +304,8 @@ impl<N: Network> Run<'_, N> {
                 &mut progress,
             )
         };
-        let held = self.data.validation.unwrap_or(self.data.train);
-        let (train, validation) = (features(self.data.train, &self.train)?, features(held, &self.validation)?);
+        let train = features(&self.data.train, &self.train)?;
+        let validation = features(self.data.held(), &self.validation)?;
         let train = train.standardized(self.data.train.classes().len());
         let (random, workspace) = (&mut self.random, &self.workspace);
         let (warm, _) = fit(&train, &validation, config.warm_epochs, config, random, workspace, observer);
@@ -297,8 +319,7 @@ impl<N: Network> Run<'_, N> {
 
     /// How well what is being trained does on the validation examples.
     pub(super) fn validate(&self, weights: &impl Weights) -> Result<Score, Error> {
-        let held = self.data.validation.unwrap_or(self.data.train);
-        self.scored(weights, held, &self.validation)
+        self.scored(weights, self.data.held(), &self.validation)
     }
 
     /// How well weights do on the examples `indices`.

@@ -10,12 +10,13 @@ use super::plan::Plan;
 use super::select::Worth;
 use crate::base::Base;
 use crate::format::{Encoding, Summary};
-use crate::runtime::{LayerId, Layout, Network, Part, Score};
+use crate::runtime::{LayerId, Layout, Network, Part, Score, Settings};
 
 /// A tuned task, from its best epoch.
 pub struct Tuned {
     pub(super) layers: Vec<TunedLayer>,
     pub(super) labels: Vec<String>,
+    pub(super) settings: Settings,
     pub(super) summary: Summary,
     pub(super) method: &'static str,
     /// Score of the best epoch on the validation examples.
@@ -71,6 +72,22 @@ impl Tuned {
         self.layers.iter().map(|layer| layer.id).filter(|&id| layout.layer(id).kind.is_tapped()).collect()
     }
 
+    /// What the adapter is bound to beside its base.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the head alone scored better than what was tuned, which is kept all the same where it was asked for to be
+    /// compared: every layer, the last ones, any, named ones, or a patch.
+    pub fn head_was_better(&self) -> bool {
+        self.epoch > 0 && self.validation.examples > 0 && self.head_alone.is_better_than(&self.validation)
+    }
+
+    /// Whether what was tuned did worse than the head alone, which was kept in its place.
+    pub fn is_head_alone(&self) -> bool {
+        self.epoch == 0
+    }
+
     /// The training summary that the adapter carries.
     pub fn summary(&self) -> Summary {
         self.summary
@@ -99,8 +116,14 @@ impl Tuned {
         task: &str,
         encoding: Encoding,
     ) -> Result<Vec<u8>, Error> {
-        let Self { layers, labels, summary, method, .. } = self;
-        Contents { layers, labels, summary: *summary, method }.encode(base, architecture, layout, task, encoding)
+        let Self { layers, labels, settings, summary, method, .. } = self;
+        Contents { layers, labels, settings, summary: *summary, method }.encode(
+            base,
+            architecture,
+            layout,
+            task,
+            encoding,
+        )
     }
 }
 

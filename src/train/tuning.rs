@@ -21,7 +21,7 @@ use super::trainer::Run;
 use super::tuned::TunedLayer;
 use super::varied::Varied;
 use crate::kernels::Tensor;
-use crate::runtime::{LayerId, Network, Weights};
+use crate::runtime::{Arithmetic, Examples, LayerId, Network, Weights};
 
 /// Dropped steps in a row after which the learning rate is halved.
 const HALVED_AFTER: u32 = 3;
@@ -100,7 +100,9 @@ impl<N: Network> Run<'_, N> {
     fn end_epoch(&self, course: &mut Course, of: usize, observer: &mut dyn Observer) -> Result<(), Error> {
         let (epoch, score) = (course.pass.epoch, self.validate(&course.adapted)?);
         let is_chosen = !self.config.has_candidates() || course.adapted.gated().next().is_none();
-        let better = is_chosen && (score.examples == 0 || score.is_better_than(&course.best.score));
+        // What was asked for to be compared is never the head alone.
+        let is_first = course.best.epoch == 0 && !self.config.may_end_as_head();
+        let better = is_chosen && (is_first || score.examples == 0 || score.is_better_than(&course.best.score));
         if better {
             // What was best is let go of before the better one is copied.
             course.best.layers = Vec::new();
@@ -203,6 +205,10 @@ impl<N: Network> Run<'_, N> {
             self.counts.in_row = 0;
             return Ok(());
         }
+        // Numbers of 16 bits may overflow once and not again; f32 at the base will do it in every step.
+        if self.counts.steps == 1 && self.config.arithmetic == Arithmetic::F32 {
+            return Err(Error::NotFinite { what: "the loss or a gradient of the first step".to_owned(), loss });
+        }
         self.drop_step(loss, observer)
     }
 
@@ -244,7 +250,7 @@ impl<N: Network> Run<'_, N> {
 
     /// Examples as they are learned from.
     pub(super) fn varied(&self, part: &[usize], seed: u64) -> Result<Varied, Error> {
-        let (config, examples) = (self.config, self.data.train);
+        let (config, examples) = (self.config, &self.data.train);
         let labels: Vec<usize> = part.iter().map(|&index| examples.label(index)).collect();
         Ok(Varied::new(examples.training_batch(part, seed)?, labels, config, seed))
     }

@@ -94,6 +94,7 @@ impl AdapterFile {
             content: Digest::of(b"not looked at"),
             summary: Summary::default(),
             labels: &labels,
+            settings: &[],
             tensors: &tensors,
         };
         let mut file = vec![0; draft.encoded_len().unwrap()];

@@ -7,7 +7,7 @@ use std::{env, fs};
 use taps::format::Adapter;
 
 use crate::json;
-use crate::model::{encodings, extremes, minimal, small};
+use crate::model::{encodings, extremes, minimal, settings, small};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format").join(name)
@@ -29,7 +29,13 @@ fn signed() -> Option<(&'static str, Vec<u8>)> {
 
 #[test]
 fn golden_files_hold() {
-    let files = [("minimal", minimal()), ("encodings", encodings()), ("extremes", extremes()), ("small", small())];
+    let files = [
+        ("minimal", minimal()),
+        ("encodings", encodings()),
+        ("extremes", extremes()),
+        ("small", small()),
+        ("settings", settings()),
+    ];
     let files = files.map(|(name, model)| (name, model.encode()));
     for (name, written) in files.into_iter().chain(signed()) {
         let said = json::of(&Adapter::parse(&written).unwrap());

@@ -1,6 +1,6 @@
 //! What an adapter says, as text in the form of Python's `json.dumps(..., indent=1, ensure_ascii=False)`.
 
-use taps::format::{Adapter, Encoding, Entry};
+use taps::format::{Adapter, Encoding, Entry, Setting};
 
 use crate::model::decode;
 
@@ -39,6 +39,13 @@ pub fn of(adapter: &Adapter<'_>) -> String {
         ("entries", List(entries.iter().map(|entry| entry_of(entry, start)).collect())),
         ("digest", text(&adapter.digest().to_string())),
     ];
+    if adapter.settings().len() > 0 {
+        let setting = |found: Setting<'_>| {
+            let required = Bare(found.required.to_string());
+            Map(vec![("name", text(found.name)), ("required", required), ("value", text(found.value))])
+        };
+        root.insert(7, ("settings", List(adapter.settings().map(setting).collect())));
+    }
     if let Some(signature) = adapter.signature() {
         let bytes: String = signature.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         root.push(("signature", Map(vec![("key", text(&signature.key.to_string())), ("bytes", text(&bytes))])));

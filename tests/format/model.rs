@@ -1,6 +1,6 @@
 //! Drafts that own what they borrow, and those that the golden files hold.
 
-use taps::format::{Digest, Draft, Encoding, Entry, Role, Shape, Summary, TensorDraft};
+use taps::format::{Digest, Draft, Encoding, Entry, Role, Setting, Shape, Summary, TensorDraft};
 
 /// A tensor that owns what a draft borrows.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Model {
     pub method: String,
     pub summary: Summary,
     pub labels: Vec<String>,
+    /// Names, whether they are required, and values.
+    pub settings: Vec<(String, bool, String)>,
     pub tensors: Vec<Tensor>,
 }
 
@@ -35,6 +37,8 @@ impl Model {
     pub fn encode(&self) -> Vec<u8> {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let tensors: Vec<_> = self.tensors.iter().map(borrow).collect();
+        let settings: Vec<Setting<'_>> =
+            self.settings.iter().map(|(name, required, value)| Setting { name, required: *required, value }).collect();
         let draft = Draft {
             task: &self.task,
             architecture: &self.architecture,
@@ -43,6 +47,7 @@ impl Model {
             content: Digest::of(b"content"),
             summary: self.summary,
             labels: &labels,
+            settings: &settings,
             tensors: &tensors,
         };
         encode(&draft)
@@ -77,6 +82,7 @@ pub fn minimal() -> Model {
         method: "m".into(),
         summary: Summary::default(),
         labels: vec![],
+        settings: vec![],
         tensors: vec![],
     }
 }
@@ -113,6 +119,21 @@ pub fn small() -> Model {
     Model { task: "small".into(), architecture: "bert".into(), method: "taps".into(), tensors, ..minimal() }
 }
 
+/// Settings of both kinds, with encodings of version 1 alone.
+pub fn settings() -> Model {
+    let setting = |name: &str, required, value: &str| (name.to_owned(), required, value.to_owned());
+    Model {
+        task: "settings".into(),
+        settings: vec![
+            setting("image_mean", true, "0.485,0.456,0.406"),
+            setting("image_size", true, "96x96"),
+            setting("note", false, "Gefühl – \"x\\y\""),
+            setting("z".repeat(255).as_str(), true, "v".repeat(255).as_str()),
+        ],
+        ..encodings()
+    }
+}
+
 pub fn extremes() -> Model {
     let wave = (0..300).map(|i| (i % 37) as f32 * 0.5 - 9.0).collect();
     Model {
@@ -131,6 +152,7 @@ pub fn extremes() -> Model {
             validation: Some(0.9),
         },
         labels: vec!["é".into(), "e\u{301}".into(), "é".into(), " ".into()],
+        settings: vec![],
         tensors: vec![
             Tensor::new("Z", Role::Replacement, Encoding::F16, &[1, 2, 3, 1, 10, 5], wave),
             Tensor::new("a", Role::Replacement, Encoding::F32, &[1], vec![0.0]),

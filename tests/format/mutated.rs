@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use taps::format::{Adapter, Digest};
 
-use crate::model::{encodings, extremes, small};
+use crate::model::{encodings, extremes, settings, small};
 
 /// Mutated files, of which half have a checksum that was made to hold.
 const FILES: u32 = 1_000_000;
@@ -48,12 +48,12 @@ fn read_all(adapter: &Adapter<'_>) -> usize {
         let elements = entry.elements().min(1 << 16);
         entry.decode_into(&mut vec![0.0; elements]).is_ok()
     });
-    decoded.count() + adapter.labels().count()
+    decoded.count() + adapter.labels().count() + adapter.settings().count()
 }
 
 #[test]
 fn a_million_mutated_files_are_refused_or_say_the_same() {
-    let files = [encodings().encode(), extremes().encode(), small().encode()];
+    let files = [encodings().encode(), extremes().encode(), small().encode(), settings().encode()];
     let random = &mut ChaCha8Rng::seed_from_u64(5);
     let (mut same, mut others) = (0, 0);
     for number in 0..FILES {

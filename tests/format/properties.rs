@@ -47,13 +47,18 @@ fn model() -> impl Strategy<Value = Model> {
     let named = prop::collection::btree_map(text(), tensor(), 0..6);
     let labels = prop::collection::vec(text(), 0..5);
     let numbers = (any::<(u32, u32, u64)>(), prop::option::of(any::<u32>()), prop::option::of(0.0..=1.0_f32));
-    ((text(), text(), text()), numbers, labels, named).prop_map(|(texts, numbers, labels, named)| {
-        let ((steps, examples, seed), max_active_layers, validation) = numbers;
-        let (task, architecture, method) = texts;
-        let summary = Summary { steps, examples, seed, max_active_layers, validation, ..Summary::default() };
-        let tensors = named.into_iter().map(|(name, tensor)| Tensor { name, ..tensor }).collect();
-        Model { task, architecture, method, summary, labels, tensors }
-    })
+    let settings = prop::collection::btree_map(text(), (any::<bool>(), text()), 0..4);
+    let settings = prop_oneof![Just(Default::default()), settings];
+    ((text(), text(), text()), numbers, labels, settings, named).prop_map(
+        |(texts, numbers, labels, settings, named)| {
+            let ((steps, examples, seed), max_active_layers, validation) = numbers;
+            let (task, architecture, method) = texts;
+            let summary = Summary { steps, examples, seed, max_active_layers, validation, ..Summary::default() };
+            let tensors = named.into_iter().map(|(name, tensor)| Tensor { name, ..tensor }).collect();
+            let settings = settings.into_iter().map(|(name, (required, value))| (name, required, value)).collect();
+            Model { task, architecture, method, summary, labels, settings, tensors }
+        },
+    )
 }
 
 /// One change of a byte string: the place as a fraction of its length.
@@ -87,8 +92,9 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 /// A file of these parts whose header, padding after the manifest and checksum hold.
-fn seal(manifest: &[u8], payloads: &[u8]) -> Vec<u8> {
-    let mut file = b"\x89TAPS\r\n\x1a\x01\0\0\0".to_vec();
+fn seal(version: u8, manifest: &[u8], payloads: &[u8]) -> Vec<u8> {
+    let mut file = b"\x89TAPS\r\n\x1a".to_vec();
+    file.extend([version, 0, 0, 0]);
     file.extend((manifest.len() as u32).to_le_bytes());
     let start = (24 + manifest.len()).next_multiple_of(64);
     file.extend(((start + payloads.len() + 32) as u64).to_le_bytes());
@@ -134,6 +140,7 @@ fn assert_canonical(file: &[u8]) {
         content: adapter.content(),
         summary: adapter.summary(),
         labels: &adapter.labels().collect::<Vec<_>>(),
+        settings: &adapter.settings().collect::<Vec<_>>(),
         tensors: &tensors.iter().map(borrow).collect::<Vec<_>>(),
     };
     let mut again = encode(&draft);
@@ -160,6 +167,8 @@ proptest! {
         prop_assert_eq!(adapter.method(), &model.method);
         prop_assert_eq!(adapter.summary(), model.summary);
         prop_assert!(adapter.labels().eq(model.labels.iter().map(String::as_str)));
+        let settings = adapter.settings().map(|found| (found.name.to_owned(), found.required, found.value.to_owned()));
+        prop_assert!(settings.eq(model.settings.iter().cloned()));
         prop_assert_eq!(adapter.entries().len(), model.tensors.len());
         for (entry, tensor) in adapter.entries().zip(&model.tensors) {
             prop_assert_eq!(entry.name, &tensor.name);
@@ -266,7 +275,8 @@ proptest! {
         let mut parts = (file[24..24 + length].to_vec(), file[start..file.len() - 32].to_vec());
         manifest.iter().for_each(|change| change.apply(&mut parts.0));
         payloads.iter().for_each(|change| change.apply(&mut parts.1));
-        let file = seal(&parts.0, &parts.1);
+        // The version stays, whatever the change made of what needs it.
+        let file = seal(file[8], &parts.0, &parts.1);
         if Adapter::parse(&file).is_ok() {
             assert_canonical(&file);
         }
@@ -275,6 +285,6 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(manifest in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Adapter::parse(&manifest);
-        let _ = Adapter::parse(&seal(&manifest, &[]));
+        (1..4).for_each(|version| _ = Adapter::parse(&seal(version, &manifest, &[])));
     }
 }

@@ -7,6 +7,7 @@ a CPU, one thread. Each writes to its own folder:
     golden.safetensors            see `golden`; computed in float64 from these weights, stored in float32
 Each file states the versions that made it. The same versions give the same bytes.
 """
+
 import copy
 import importlib.metadata
 import json
@@ -124,11 +125,17 @@ def check_float32(model, found, **arguments):
     Deviation is relative to a tensor's largest value; of a gradient, to no less than 1/1000 of the pass's largest
     gradient, since some are exactly 0: that of a bias which a normalization by the batch takes off again.
     """
-    again = golden(model, **arguments)
+    check_float32_of(golden(model, **arguments), found)
+
+
+def check_float32_of(again, found):
+    """The same of what a pass in float32 gave."""
 
     def least(name):
         kind = name[: name.find("grad.") + 5] if "grad." in name else None
-        return max((v.abs().max().item() * 1e-3 for k, v in found.items() if kind and k.startswith(kind)), default=1e-3)
+        return max(
+            (v.abs().max().item() * 1e-3 for k, v in found.items() if kind and k.startswith(kind)), default=1e-3
+        )
 
     for name, expected in found.items():
         size = max(expected.abs().max().item(), least(name))

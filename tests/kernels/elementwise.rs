@@ -1,7 +1,7 @@
-//! GELU and its gradient, and sums over slices.
+//! GELU and tanh and their gradients, and sums over slices.
 
 use proptest::prelude::*;
-use taps::kernels::{add, add_assign, dot, gelu, gelu_grad, squared_norm};
+use taps::kernels::{add, add_assign, dot, gelu, gelu_grad, squared_norm, tanh, tanh_grad};
 
 use crate::check::{BOUND, Values, assert_close, assert_gradient, bits, config, matrix, run, wide};
 use crate::naive;
@@ -33,6 +33,22 @@ proptest! {
         });
         for ((&dx, x), dy) in dx.iter().zip(wide(&x)).zip(wide(&dy)) {
             assert_gradient(&[dx], &[x], dy.abs() + 1e-3, |x| dy * naive::gelu(x[0]));
+        }
+    }
+
+    #[test]
+    fn tanh_and_its_gradient_are_the_oracle((rows, cols) in matrix(), power in -20..8_i32, seed: u64) {
+        let mut values = Values(seed);
+        let (x, dy) = (scaled(&mut values, rows * cols, power), values.take(rows * cols));
+        let [y, dx] = run(0.0, |workspace| {
+            let (mut y, mut dx) = (x.clone(), dy.clone());
+            tanh(workspace, &mut y);
+            tanh_grad(workspace, &mut dx, &y);
+            [y, dx]
+        });
+        for (((&y, &dx), x), dy) in y.iter().zip(&dx).zip(wide(&x)).zip(wide(&dy)) {
+            assert_close(&[y], &[x.tanh()], x.abs().min(1.0));
+            assert_gradient(&[dx], &[x], dy.abs() + 1e-3, |x| dy * x[0].tanh());
         }
     }
 

@@ -115,11 +115,23 @@ pub fn mean_rows(x: &[f64], cols: usize, lengths: &[usize], skip: usize) -> Vec<
     y
 }
 
-pub fn first_rows(x: &[f64], cols: usize, lengths: &[usize]) -> Vec<f64> {
+pub fn max_rows(x: &[f64], cols: usize, lengths: &[usize]) -> Vec<f64> {
     let mut y = Vec::new();
     let mut start = 0;
     for &length in lengths {
-        y.extend(&x[start * cols..(start + 1) * cols]);
+        for col in 0..cols {
+            y.push((start..start + length).map(|row| x[row * cols + col]).fold(f64::NEG_INFINITY, f64::max));
+        }
+        start += length;
+    }
+    y
+}
+
+pub fn rows_at(x: &[f64], cols: usize, lengths: &[usize], at: usize) -> Vec<f64> {
+    let mut y = Vec::new();
+    let mut start = 0;
+    for &length in lengths {
+        y.extend(&x[(start + at) * cols..(start + at + 1) * cols]);
         start += length;
     }
     y

@@ -62,6 +62,7 @@ panics! {
     linear_weight_grad_of_other_rows: linear_weight_grad(&workspace(), &tensor(2, 3), &tensor(3, 3));
     column_sums_of_other_columns: add_column_sums(&tensor(2, 3), &mut [0.0; 4]);
 
+    tanh_grad_of_another_length: tanh_grad(&workspace(), &mut [0.0; 3], &[0.0; 4]);
     gelu_grad_of_another_length: gelu_grad(&workspace(), &mut [0.0; 3], &[0.0; 4]);
     add_assign_of_another_length: add_assign(&mut [0.0; 3], &[0.0; 4]);
     add_of_another_length: add(&workspace(), &mut [0.0; 3], &[0.0; 4]);
@@ -111,10 +112,17 @@ panics! {
 
     mean_of_other_rows: mean_rows(&workspace(), &tensor(6, 2), &two_and_three(), 0);
     mean_grad_of_other_examples: mean_rows_grad(&workspace(), &tensor(3, 2), &two_and_three(), 0);
-    first_of_other_rows: first_rows(&workspace(), &tensor(6, 2), &two_and_three());
-    first_of_no_rows: first_rows(&workspace(), &tensor(5, 2), &Segments::from_lengths([2, 0, 3]));
-    first_grad_of_other_examples: first_rows_grad(&workspace(), &tensor(3, 2), &two_and_three());
-    first_grad_of_no_rows: first_rows_grad(&workspace(), &tensor(3, 2), &Segments::from_lengths([2, 0, 3]));
+    max_of_other_rows: max_rows(&workspace(), &tensor(6, 2), &two_and_three());
+    max_of_no_rows: max_rows(&workspace(), &tensor(5, 2), &Segments::from_lengths([2, 0, 3]));
+    max_grad_of_other_examples: max_rows_grad(&workspace(), &tensor(3, 2), &tensor(5, 2), &two_and_three());
+    max_grad_of_other_rows: max_rows_grad(&workspace(), &tensor(2, 2), &tensor(6, 2), &two_and_three());
+    max_grad_of_other_columns: max_rows_grad(&workspace(), &tensor(2, 3), &tensor(5, 2), &two_and_three());
+    max_grad_of_no_rows:
+        max_rows_grad(&workspace(), &tensor(3, 2), &tensor(5, 2), &Segments::from_lengths([2, 0, 3]));
+    row_of_other_rows: rows_at(&workspace(), &tensor(6, 2), &two_and_three(), 0);
+    row_that_one_lacks: rows_at(&workspace(), &tensor(5, 2), &two_and_three(), 2);
+    row_grad_of_other_examples: rows_at_grad(&workspace(), &tensor(3, 2), &two_and_three(), 0);
+    row_grad_that_one_lacks: rows_at_grad(&workspace(), &tensor(2, 2), &two_and_three(), 2);
     prepend_to_other_rows: prepend_row(&workspace(), &tensor(6, 2), &[0.0; 2], &two_and_three());
     prepend_grad_of_other_rows: prepend_row_grad(&workspace(), &tensor(6, 2), &two_and_three(), &mut [0.0; 2]);
     prepend_grad_of_a_shorter_row: prepend_row_grad(&workspace(), &tensor(7, 2), &two_and_three(), &mut [0.0; 1]);

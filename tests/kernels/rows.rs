@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use taps::kernels::{
-    Segments, first_rows, first_rows_grad, gather, mean_rows, mean_rows_grad, patches, prepend_row, prepend_row_grad,
-    scatter_add,
+    Segments, gather, max_rows, max_rows_grad, mean_rows, mean_rows_grad, patches, prepend_row, prepend_row_grad,
+    rows_at, rows_at_grad, scatter_add,
 };
 
 use crate::check::{BOUND, Values, assert_close, assert_gradient, config, copy, lengths, matrix, run, side, wide};
@@ -59,18 +59,43 @@ proptest! {
     }
 
     #[test]
-    fn first_rows_is_the_oracle(lengths in lengths(1), cols in side(), seed: u64) {
+    fn max_rows_is_the_oracle(lengths in lengths(1), cols in side(), seed: u64) {
         let mut values = Values(seed);
         let segments = Segments::from_lengths(lengths.iter().copied());
         let (x, dy) = (values.tensor(segments.rows(), cols), values.tensor(segments.len(), cols));
         let [y, dx] = run(0.0, |workspace| {
-            let (y, dx) = (first_rows(workspace, &x, &segments), first_rows_grad(workspace, &dy, &segments));
+            let (y, dx) = (max_rows(workspace, &x, &segments), max_rows_grad(workspace, &dy, &x, &segments));
+            assert_eq!((y.rows(), y.cols(), dx.rows(), dx.cols()), (segments.len(), cols, segments.rows(), cols));
+            [y.to_vec(), dx.to_vec()]
+        });
+        assert_close(&y, &naive::max_rows(&wide(&x), cols, &lengths), 0.0);
+        // Each column's gradient is in the first row that has the highest value, and nowhere else.
+        for (example, range) in segments.ranges().enumerate() {
+            for col in 0..cols {
+                let highest = y[example * cols + col];
+                let place = range.clone().find(|&row| x.row(row)[col] == highest).unwrap();
+                for row in range.clone() {
+                    let expected = if row == place { dy.row(example)[col] } else { 0.0 };
+                    assert_eq!(dx[row * cols + col], expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_at_is_the_oracle(lengths in lengths(1), place: prop::sample::Index, cols in side(), seed: u64) {
+        let mut values = Values(seed);
+        let at = place.index(lengths.iter().copied().min().unwrap_or(1));
+        let segments = Segments::from_lengths(lengths.iter().copied());
+        let (x, dy) = (values.tensor(segments.rows(), cols), values.tensor(segments.len(), cols));
+        let [y, dx] = run(0.0, |workspace| {
+            let (y, dx) = (rows_at(workspace, &x, &segments, at), rows_at_grad(workspace, &dy, &segments, at));
             assert_eq!((y.rows(), y.cols(), dx.rows(), dx.cols()), (segments.len(), cols, segments.rows(), cols));
             [y.to_vec(), dx.to_vec()]
         });
         let (x, dy) = (wide(&x), wide(&dy));
-        assert_close(&y, &naive::first_rows(&x, cols, &lengths), 0.0);
-        assert_gradient(&dx, &x, BOUND, |x| naive::dot(&naive::first_rows(x, cols, &lengths), &dy));
+        assert_close(&y, &naive::rows_at(&x, cols, &lengths, at), 0.0);
+        assert_gradient(&dx, &x, BOUND, |x| naive::dot(&naive::rows_at(x, cols, &lengths, at), &dy));
     }
 
     #[test]

@@ -5,6 +5,9 @@ mod behaviour;
 #[path = "../common/mod.rs"]
 mod common;
 mod norms;
+#[cfg(feature = "data")]
+mod preprocessing;
 mod pytorch;
 mod recompute;
+mod refusals;
 mod slopes;

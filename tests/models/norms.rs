@@ -99,7 +99,7 @@ fn statistics_of_a_task_follow_its_data_and_are_used_when_it_predicts() {
         Config { budget: Budget::layers(1), norms: Norms::Statistics, momentum: 0.3, epochs: 8, ..Config::default() };
     let (base, model, tuned) = tune("resnet_basic", config);
     let bytes = tuned.adapter(&base, &model, "t", Encoding::F32).unwrap();
-    let runtime = Runtime::new(base, model).with_threads(1);
+    let runtime = Runtime::new(model).with_threads(1);
     let task = runtime.load_bytes(&bytes, "t").unwrap();
     let (id, _) = runtime.network().layout().find("bn1.running_mean").unwrap();
     let values = |weights: &taps::Task, part| weights.param(id, part).unwrap().floats(&Default::default()).to_vec();
@@ -123,7 +123,7 @@ fn patches_change_what_they_are_named_for() {
         kinds.sort_by_key(|&kind| kind as usize);
         kinds.dedup();
         let bytes = tuned.adapter(&base, &model, "t", Encoding::F32).unwrap();
-        let runtime = Runtime::new(base, model);
+        let runtime = Runtime::new(model);
         let task = runtime.load_bytes(&bytes, "t").unwrap();
         assert_eq!(task.labels().len(), if own_head { 3 } else { 5 });
         (kinds, Adapter::parse(&bytes).unwrap().method().to_owned())
@@ -160,7 +160,7 @@ fn statistics_that_do_not_fit_are_refused() {
         piece.role = role;
         piece.values.fill(value);
         let bytes = file.bytes();
-        Task::build(&base, &model, &Adapter::parse(&bytes).unwrap(), "spam.taps").err()
+        Task::build(&model, &Adapter::parse(&bytes).unwrap(), "spam.taps").err()
     };
     assert!(refused("bn1.running_var", Role::Statistics, 0.0).is_none());
     assert!(refused("bn1.running_mean", Role::Statistics, -1.0).is_none());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use taps::base::Base;
 use taps::kernels::{Segments, Tensor, Workspace, cross_entropy};
-use taps::models::{Model, Options};
+use taps::models::{Model, Options, Pooling};
 use taps::runtime::{Eval, Images, Input, LayerId, Network, Part, Task, Tokens};
 use taps::train::{Adapted, LayerGrad, Moments, Tape};
 
@@ -57,8 +57,19 @@ fn run(golden: &Golden, base: &Base, model: &Model, input: &Input, batch_statist
     let output = model.logits(&mut tape, input).unwrap();
     let (loss, gradient) = cross_entropy(&workspace, output.values(), &golden.integers("labels"), 0.0);
     let moments = tape.take_moments();
-    let mut gradients = Vec::new();
-    tape.backward(&output, gradient, &mut |id, gradient| gradients.push((id, gradient))).unwrap();
+    // A layer that is used twice has two.
+    let mut gradients: Vec<(LayerId, LayerGrad)> = Vec::new();
+    let add = |sum: &mut [f32], more: &[f32]| sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    let mut sink = |id, gradient: LayerGrad| match gradients.iter_mut().find(|(of, _)| *of == id) {
+        Some((_, sum)) => {
+            add(&mut sum.weight, &gradient.weight);
+            if let (Some(sum), Some(more)) = (&mut sum.bias, &gradient.bias) {
+                add(sum, more);
+            }
+        }
+        None => gradients.push((id, gradient)),
+    };
+    tape.backward(&output, gradient, &mut sink).unwrap();
     Pass { loss, logits: workspace.copy(output.values()), gradients, moments, adapted }
 }
 
@@ -75,12 +86,17 @@ fn distance_above(found: &[f32], expected: &[f32], floor: f32) -> f32 {
 }
 
 fn check(name: &str, input: fn(&Golden) -> Input) {
-    let golden = Golden::open(&format!("{name}/golden.safetensors"));
     let base = Base::open(folder(name)).unwrap();
     let model = Model::open(&base).unwrap();
-    let passes = if model.layout().has_statistics() { vec![("", false), ("train.", true)] } else { vec![("", false)] };
-    for (prefix, batch_statistics) in passes {
-        let mut pass = run(&golden, &base, &model, &input(&golden), batch_statistics);
+    let passes: &[_] = if model.layout().has_statistics() { &[("", false), ("train.", true)] } else { &[("", false)] };
+    check_passes(name, &base, &model, input, passes);
+}
+
+/// Passes of a model against those of these names in its golden, in training by the statistics of the batch.
+fn check_passes(name: &str, base: &Base, model: &Model, input: fn(&Golden) -> Input, passes: &[(&str, bool)]) {
+    let golden = Golden::open(&format!("{name}/golden.safetensors"));
+    for &(prefix, batch_statistics) in passes {
+        let mut pass = run(&golden, base, model, &input(&golden), batch_statistics);
         let expected = |tensor: &str| golden.floats(&format!("{prefix}{tensor}"));
         assert!((pass.loss - expected("loss")[0]).abs() < 1e-4 * pass.loss.abs(), "{name}: {prefix}loss");
         assert!(distance(&pass.logits, &expected("logits")) < 1e-4, "{name}: {prefix}logits");
@@ -118,6 +134,34 @@ fn bert_equals_pytorch() {
     check("bert", bert_input);
 }
 
+#[test]
+fn a_classifier_over_the_pooler_equals_transformers() {
+    check("bert_classifier", bert_input);
+    let golden = Golden::open("bert_classifier/golden.safetensors");
+    let found = logits(&Base::open(folder("bert_classifier")).unwrap(), &Options::default(), &bert_input(&golden));
+    assert!(distance(&found, &golden.floats("logits")) < 1e-4, "with the base's own head");
+}
+
+#[test]
+fn poolings_equal_those_of_sentence_transformers() {
+    let base = Base::open(folder("sentences")).unwrap();
+    for (prefix, pooling) in [("", None), ("cls.", Some(Pooling::Cls)), ("mean.", Some(Pooling::Mean))] {
+        let model = Model::open_with(&base, &Options { pooling, ..Options::default() }).unwrap();
+        check_passes("sentences", &base, &model, bert_input, &[(prefix, false)]);
+    }
+}
+
+/// The scores are the mean of two heads', which tasks have as one.
+#[test]
+fn deit_with_two_heads_equals_transformers_and_timm() {
+    for name in ["deit_distilled", "deit_teacher"] {
+        let golden = Golden::open(&format!("{name}/golden.safetensors"));
+        let found = logits(&Base::open(folder(name)).unwrap(), &Options::default(), &images(&golden, "pixels"));
+        let error = distance(&found, &golden.floats("logits"));
+        assert!(error < 1e-4, "{name}: logits are off by {error}");
+    }
+}
+
 macro_rules! of_images {
     ($($test:ident: $name:literal,)*) => {
         $(#[test]
@@ -130,6 +174,7 @@ macro_rules! of_images {
 of_images! {
     vit_equals_pytorch: "vit",
     deit_with_a_distillation_token_equals_pytorch: "deit",
+    deit_with_one_head_over_both_tokens_equals_timm: "deit_distilled",
     vit_with_timm_names_equals_timm: "vit_timm",
     vit_with_mean_pooling_equals_timm: "vit_timm_avg",
     resnet_of_basic_blocks_equals_timm: "resnet_basic",
@@ -138,6 +183,7 @@ of_images! {
     densenet_equals_torchvision: "densenet",
     densenet_for_small_images_equals_pytorch: "densenet_bc",
     resnet_with_transformers_names_equals_transformers: "resnet_transformers",
+    resnet_that_halves_where_it_may_equals_transformers: "resnet_downsampled",
     mobilenet_with_timm_names_equals_timm: "mobilenet_timm",
     mobilenet_equals_torchvision: "mobilenet_v2",
     mobilenet_with_same_padding_equals_pytorch: "mobilenet_v2_same",
@@ -145,20 +191,22 @@ of_images! {
 
 fn logits(base: &Base, options: &Options, input: &Input) -> Tensor {
     let model = Model::open_with(base, options).unwrap();
-    let task = Task::of_base(base, &model);
+    let task = Task::of_base(&model);
     model.logits(&mut Eval::new(&task, &Workspace::new(2)), input).unwrap()
 }
 
 #[test]
-fn positions_are_interpolated_as_transformers_does() {
-    let golden = Golden::open("vit_resized/golden.safetensors");
-    let base = Base::open(folder("vit")).unwrap();
-    for prefix in ["", "small."] {
-        let shape = golden.shape(&format!("{prefix}pixels"));
-        let options = Options { image_size: Some([shape[2], shape[3]]), ..Options::default() };
-        let found = logits(&base, &options, &images(&golden, &format!("{prefix}pixels")));
-        let error = distance(&found, &golden.floats(&format!("{prefix}logits")));
-        assert!(error < 1e-4, "{prefix}logits are off by {error}");
+fn positions_are_interpolated_as_transformers_and_timm_do() {
+    for (name, at) in [("vit", "vit_resized"), ("vit_timm", "vit_timm_resized")] {
+        let golden = Golden::open(&format!("{at}/golden.safetensors"));
+        let base = Base::open(folder(name)).unwrap();
+        for prefix in ["", "small."] {
+            let shape = golden.shape(&format!("{prefix}pixels"));
+            let options = Options { image_size: Some([shape[2], shape[3]]), ..Options::default() };
+            let found = logits(&base, &options, &images(&golden, &format!("{prefix}pixels")));
+            let error = distance(&found, &golden.floats(&format!("{prefix}logits")));
+            assert!(error < 1e-4, "{at}: {prefix}logits are off by {error}");
+        }
     }
 }
 

@@ -38,7 +38,7 @@ fn check(name: &str) {
     let golden = Golden::open(&format!("{name}/golden.safetensors"));
     let base = Base::open(folder(name)).unwrap();
     let model = Model::open(&base).unwrap();
-    let task = Task::of_base(&base, &model);
+    let task = Task::of_base(&model);
     let (workspace, input, labels) = (Workspace::new(1), images(&golden, "pixels"), golden.integers("labels"));
     let wanted = vec![true; model.layout().len()];
     let mut tape = Tape::new(&task, &wanted, &workspace);

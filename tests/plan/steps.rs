@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use taps::kernels::{Precision, Segments, Workspace, cross_entropy};
 use taps::models::InputSpec;
-use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Tokens};
+use taps::runtime::{ImageSpec, Images, Input, LayerId, LayerKind, Network, TextSpec, Tokens};
 use taps::train::{Adapted, Config, Norms, Optimizer, Step, Tape, plan_step};
 use taps::{Base, Model};
 
@@ -47,11 +47,11 @@ impl Setting {
 
     fn input(&self, model: &Model, random: &mut ChaCha8Rng) -> Input {
         match model.input() {
-            InputSpec::Tokens { max } => {
+            InputSpec::Tokens(TextSpec { longest: max, .. }) => {
                 let segments = Segments::from_lengths((0..self.batch).map(|_| random.random_range(1..=max.min(20))));
                 Input::Tokens(Tokens { ids: vec![1; segments.rows()], segments })
             }
-            InputSpec::Images { channels, height, width, .. } => {
+            InputSpec::Images(ImageSpec { channels, height, width, .. }) => {
                 let pixels = vec![0.5; self.batch * channels * height * width];
                 Input::Images(Images { pixels, batch: self.batch, channels, height, width })
             }

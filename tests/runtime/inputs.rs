@@ -9,7 +9,7 @@ fn ready() -> (Runtime<Model>, TempDir) {
     let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
     let runtime = open(&folder);
     let task = runtime.load_bytes(&sentiment(runtime.base()).bytes(), "memory").unwrap();
-    runtime.switch(&task);
+    runtime.switch(&task).unwrap();
     (runtime, folder)
 }
 
@@ -28,7 +28,7 @@ fn images(pixels: usize, batch: usize, size: usize) -> Input {
 fn tokens_outside_the_vocabulary() {
     let (runtime, _folder) = ready();
     for task in [runtime.pin(), runtime.load_bytes(&head_only(&runtime), "memory").unwrap()] {
-        runtime.switch(&task);
+        runtime.switch(&task).unwrap();
         let parts = ["embeddings.word_embeddings.weight", "entry 40", "table of 40"];
         refuses(&runtime, &tokens(&[1, 40], &[2]), &parts);
         assert!(runtime.predict(&tokens(&[1, 39], &[2])).is_ok());
@@ -56,7 +56,7 @@ fn images_for_a_text_network_and_text_for_images() {
     refuses(&runtime, &images(64, 1, 8), &["reads text", "images"]);
     let base = Base::open(folder("vit")).unwrap();
     let vit = Model::open(&base).unwrap();
-    let vit = Runtime::new(base, vit).with_threads(1);
+    let vit = Runtime::new(vit).with_threads(1);
     refuses(&vit, &input(), &["reads images", "text"]);
     assert!(vit.predict(&images(128, 2, 8)).is_ok());
     refuses(&vit, &images(49, 1, 7), &["[1, 7, 7]", "[1, 8, 8]"]);

@@ -22,7 +22,7 @@ impl Bench {
         let runtime = open(&folder);
         let running = AdapterFile::new(runtime.base(), "running").head(TINY.hidden, &["a", "b"], 11);
         let running = runtime.load_bytes(&running.bytes(), "memory").unwrap();
-        runtime.switch(&running);
+        runtime.switch(&running).unwrap();
         let scores = bits(&runtime.predict(&input()).unwrap());
         let adapter = sentiment(runtime.base());
         Self { runtime, running, scores, adapter, _folder: folder }
@@ -203,7 +203,7 @@ fn a_base_that_was_written_over_gets_no_adapter() {
     let private = Base::open_in_memory(folder.path()).unwrap();
     let model = Model::open(&private).unwrap();
     file.set_modified(before + std::time::Duration::from_secs(1)).unwrap();
-    Runtime::new(private, model).load_bytes(&adapter, "memory").unwrap();
+    Runtime::new(model).load_bytes(&adapter, "memory").unwrap();
 }
 
 #[test]

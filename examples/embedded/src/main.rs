@@ -24,10 +24,28 @@ static INVERTED: &[u8] = include_bytes!("../inverted.taps");
 /// Images of 8 × 8 bytes, some as they are and then as many inverted.
 static IMAGES: &[u8] = include_bytes!("../images.bin");
 
+/// What this program does, as adapters from version 3 on say what they were made for. It refuses an adapter that was made
+/// with something else, or with something that it does not know and that counts; earlier versions say nothing.
+#[cfg(not(feature = "bare"))]
+const SETTINGS: [(&str, Option<&str>); 7] = [
+    ("attention_heads", Some("4")),
+    ("image_mean", Some("0.3")),
+    ("image_resize", Some("stretch bilinear")),
+    ("image_size", Some("8x8")),
+    ("image_std", Some("0.4")),
+    ("norm_eps", Some("0.000001")),
+    ("pooling", Some("class")),
+];
+
 /// An adapter of each task; without the adapter format, to see what it takes, none.
 #[cfg(not(feature = "bare"))]
 fn adapters() -> Result<[Option<Adapter<'static>>; 2], Error> {
-    Ok([Some(Adapter::parse(DIGITS)?), Some(Adapter::parse(INVERTED)?)])
+    let adapter = |file| {
+        let adapter = Adapter::parse(file)?;
+        adapter.check_settings(SETTINGS.into_iter())?;
+        Ok(Some(adapter))
+    };
+    Ok([adapter(DIGITS)?, adapter(INVERTED)?])
 }
 
 #[cfg(feature = "bare")]

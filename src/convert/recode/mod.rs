@@ -160,6 +160,7 @@ fn encode(adapter: &Adapter<'_>, opened: &Opened<'_, impl Network>, coded: &[Cod
         content: adapter.content(),
         summary: adapter.summary(),
         labels: &labels,
+        settings: &adapter.settings().collect::<Vec<_>>(),
         tensors: &tensors,
     };
     let mut bytes = vec![0; draft.encoded_len()?];

@@ -38,7 +38,7 @@ pub(in crate::convert) struct Opened<'a, N> {
 impl<'a, N: Network> Opened<'a, N> {
     /// Opens an adapter that belongs to the base.
     pub(in crate::convert) fn new(base: &'a Base, network: &'a N, adapter: &Adapter<'_>) -> Result<Self, Error> {
-        Task::build(base, network, adapter, adapter.task())?;
+        Task::build(network, adapter, adapter.task())?;
         let layout = network.layout();
         let mut places = vec![[None; Part::ALL.len()]; layout.len()];
         let mut pieces = Vec::new();

@@ -116,6 +116,16 @@ impl Launch<'_> {
         }
     }
 
+    /// Kernels count in 32 bits.
+    fn check_counts(&self, mut counts: impl Iterator<Item = usize>) -> Result<()> {
+        match counts.find(|&count| count > MOST) {
+            None => Ok(()),
+            Some(count) => {
+                Err(candle_core::Error::Msg(format!("{}: a tensor of {count} values, of up to {MOST}", self.name)))
+            }
+        }
+    }
+
     /// What the kernel makes of `inputs`: a tensor of this shape and kind.
     ///
     /// # Errors
@@ -124,11 +134,7 @@ impl Launch<'_> {
         let shape = shape.into();
         let inputs = inputs.iter().map(|input| input.contiguous()).collect::<Result<Vec<_>>>()?;
         let device = inputs.first().map_or(&Device::Cpu, Tensor::device);
-        if let Some(count) =
-            inputs.iter().map(Tensor::elem_count).chain([shape.elem_count()]).find(|&count| count > MOST)
-        {
-            return Err(candle_core::Error::Msg(format!("{}: a tensor of {count} values, of up to {MOST}", self.name)));
-        }
+        self.check_counts(inputs.iter().map(Tensor::elem_count).chain([shape.elem_count()]))?;
         if self.threads.groups == 0 || shape.elem_count() == 0 {
             return Tensor::zeros(shape, dtype, device);
         }
@@ -155,8 +161,18 @@ impl Launch<'_> {
     /// Lets the kernel change `updated`, from two other tensors.
     ///
     /// # Errors
-    /// If the device fails.
+    /// If `updated` is not contiguous, a tensor has more values than a kernel counts, or the device fails.
     pub(super) fn update(&self, inputs: [&Tensor; 2], updated: &Tensor) -> Result<()> {
+        // What is updated cannot be replaced by a contiguous copy, as inputs can.
+        if !updated.is_contiguous() {
+            return Err(candle_core::Error::Msg(format!("{}: a tensor to update that is not contiguous", self.name)));
+        }
+        let inputs = [inputs[0].contiguous()?, inputs[1].contiguous()?];
+        self.check_counts(inputs.iter().chain([updated]).map(Tensor::elem_count))?;
+        if self.threads.groups == 0 || updated.elem_count() == 0 {
+            return Ok(());
+        }
+        let inputs = [&inputs[0], &inputs[1]];
         updated.inplace_op3(inputs[0], inputs[1], self)
     }
 }

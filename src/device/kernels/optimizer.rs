@@ -11,6 +11,7 @@ pub(in crate::device) const BLOCK: usize = 256;
 
 /// How parameters follow their gradients.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub enum Rule {
     /// AdamW (Loshchilov & Hutter 2019).
     AdamW {

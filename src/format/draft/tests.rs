@@ -4,7 +4,7 @@ use super::*;
 fn draft<'a>(labels: &'a [&'a str], tensors: &'a [TensorDraft<'a>]) -> Draft<'a> {
     let base = Digest::of(b"base");
     let summary = Summary::default();
-    Draft { task: "t", architecture: "a", method: "m", base, content: base, summary, labels, tensors }
+    Draft { task: "t", architecture: "a", method: "m", base, content: base, summary, labels, settings: &[], tensors }
 }
 
 fn tensor<'a>(name: &'a str, dims: &[u32], values: &'a [f32]) -> TensorDraft<'a> {

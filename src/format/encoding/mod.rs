@@ -184,6 +184,15 @@ impl Encoding {
         low_rank::factors(half, payload)
     }
 
+    /// The values in a checked payload that are not zero.
+    pub(super) fn nonzeros(self, payload: &[u8]) -> impl Iterator<Item = f32> {
+        let (places, payload) = match self {
+            Encoding::Sparse { places, .. } => (places, payload),
+            _ => (0, Default::default()),
+        };
+        sparse::nonzeros(places as usize, payload)
+    }
+
     /// Writes `values`, as many as [`Encoding::values`] says, to `payload`, which has the length for `shape`.
     pub(super) fn encode(self, shape: &Shape, values: &[f32], payload: &mut [u8], entry: usize) -> Result<(), Error> {
         if let Some(element) = values.iter().position(|value| !value.is_finite()) {

@@ -58,6 +58,12 @@ pub(super) fn apply(places: usize, payload: &[u8], out: &mut [f32], each: impl F
     rest.iter_mut().for_each(|out| each(out, 0.0));
 }
 
+/// The values that are not zero.
+pub(super) fn nonzeros(places: usize, payload: &[u8]) -> impl Iterator<Item = f32> {
+    let (scale, _, bytes) = split(places, payload);
+    bytes.iter().map(move |byte| scale * f32::from(byte.cast_signed()))
+}
+
 /// Writes the `count` largest of `values`.
 pub(super) fn encode(values: &[f32], count: u32, places: u32, payload: &mut [u8], entry: usize) -> Result<(), Error> {
     if measure(values, count) != [count, places] {

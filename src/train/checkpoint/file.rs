@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::identity::Identity;
-use crate::runtime::{self, replace_file};
+use crate::files::{self, Output};
 use crate::train::Error;
 
 const MAGIC: [u8; 8] = *b"\x89TAPSCK\n";
@@ -21,7 +21,7 @@ const CHECKSUM: usize = 32;
 
 /// Replaces the file by one with this state.
 pub(super) fn write(path: &Path, identity: &Identity, state: &impl Serialize) -> Result<(), Error> {
-    replace_file(path, |file| {
+    Output::at(path)?.write_by(|file| {
         let mut sink = Sink { file: BufWriter::new(file), hash: blake3::Hasher::new(), failed: None };
         sink.put(&MAGIC)?;
         sink.put(&VERSION.to_le_bytes())?;
@@ -39,10 +39,10 @@ pub(super) fn write(path: &Path, identity: &Identity, state: &impl Serialize) ->
 
 /// The state in the file, if there is one.
 pub(super) fn read<T: DeserializeOwned>(path: &Path, identity: &Identity) -> Result<Option<T>, Error> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match files::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Runtime(runtime::Error::Io { path: path.to_owned(), source })),
+        Err(error) if error.io_kind() == Some(io::ErrorKind::NotFound) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let unusable = |reason| Error::Checkpoint { path: path.to_owned(), reason };
     let body = bytes.strip_prefix(&MAGIC).ok_or_else(|| unusable("it does not begin as one"))?;

@@ -24,11 +24,11 @@ impl Identity {
         let settings = Config { threads: 1, ..run.config.clone() };
         let settings = format!("{} {} {settings:?}", env!("CARGO_PKG_VERSION"), run.network.architecture());
         let mut examples = blake3::Hasher::new();
-        add(&mut examples, run.data.train)?;
+        add(&mut examples, &run.data.train)?;
         // What random changes training makes is no setting of the run, and shows in a batch.
         let first: Vec<usize> = (0..run.data.train.len().min(BATCH)).collect();
         add_input(&mut examples, run.data.train.training_batch(&first, 0)?);
-        if let Some(validation) = run.data.validation {
+        if let Some(validation) = &run.data.validation {
             add(&mut examples, validation)?;
         }
         Ok(Self {

@@ -6,7 +6,7 @@ use super::view::View;
 use super::{Form, JointConfig, JointTask};
 use crate::base::Base;
 use crate::kernels::Workspace;
-use crate::runtime::{LayerId, Network, Score};
+use crate::runtime::{Examples, LayerId, Network, Score};
 use crate::train::adapted::Step;
 use crate::train::backward::LayerGrad;
 use crate::train::batches::count;
@@ -48,7 +48,7 @@ impl<'a, N: Network> Member<'a, N> {
         config: &'a Config,
         observer: &mut dyn Observer,
     ) -> Result<Self, Error> {
-        let mut run = Run::new(base, network, task.data, config);
+        let mut run = Run::new(base, network, task.data, config)?;
         // Tasks divide the same examples alike, so that none trains on what another is validated with, and then
         // draw apart.
         run.random.set_stream(number as u64);
@@ -141,6 +141,7 @@ impl<'a, N: Network> Member<'a, N> {
         Tuned {
             layers: kept.layers,
             labels: run.data.train.classes().to_vec(),
+            settings: run.settings.clone(),
             summary,
             method: config.method_name(),
             validation: kept.score,

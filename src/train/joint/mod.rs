@@ -25,6 +25,7 @@ use together::{Together, Trained};
 
 use super::{Error, Event, Observer, fine_tune};
 use crate::base::Base;
+use crate::files;
 use crate::runtime::Network;
 
 /// Trains the shared weights of `network`, from those of `base`, together with what each task has of its own. The
@@ -62,12 +63,15 @@ pub fn train_joint(
             stopped |= tuned.stopped;
         }
     }
+    // Read before the tasks are written: the earlier base may be gone by then.
+    let companions = base.companions().map(|name| Ok((name, files::read(&base.folder().join(name))?)));
+    let companions = companions.collect::<Result<_, Error>>()?;
     let tasks = tasks.iter().zip(tuned);
     let named = |(task, (tuned, losses)): (&JointTask<'_>, _)| JointTuned { name: task.name.to_owned(), tuned, losses };
     Ok(Joint {
         architecture: network.architecture().to_owned(),
         layout: over.layout().clone(),
-        companion: Joint::companion(base.folder()),
+        companions,
         tasks: tasks.map(named).collect(),
         base: new,
         stopped,

@@ -1,22 +1,21 @@
 //! What came of a joint training: a base, and a task for each adapter over it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::Base;
+use crate::files::write_atomically;
 use crate::format::Encoding;
-use crate::runtime::{self, Layout, write_atomically};
+use crate::runtime::{self, Layout};
 use crate::train::{Error, Tuned, bake};
-
-/// What a base has beside its weights to read texts with.
-const COMPANION: &str = "tokenizer.json";
 
 /// A new base without a head, and tasks over it that bring theirs.
 pub struct Joint {
     pub(super) base: Base,
     pub(super) architecture: String,
     pub(super) layout: Arc<Layout>,
-    pub(super) companion: PathBuf,
+    /// What lies beside the earlier base and says how inputs become numbers, by its path in the folder.
+    pub(super) companions: Vec<(&'static str, Vec<u8>)>,
     /// The tasks, in the order they were given.
     pub tasks: Vec<JointTuned>,
     /// Whether the run was asked to stop before its end.
@@ -53,7 +52,7 @@ impl Joint {
         task.tuned.encode(&self.base, &self.architecture, &self.layout, &task.name, encoding)
     }
 
-    /// Writes a new folder with the base in `base`, the tokenizer beside it where the earlier base has one, and an
+    /// Writes a new folder with the base in `base`, what lies beside the earlier base (as its tokenizer), and an
     /// adapter `NAME.taps` for each task. Either the folder is there whole, or not at all.
     ///
     /// # Errors
@@ -63,34 +62,33 @@ impl Joint {
         if folder.exists() {
             return Err(io(std::io::ErrorKind::AlreadyExists.into()));
         }
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = folder.with_file_name(format!(".{name}.{}", std::process::id()));
-        std::fs::create_dir(&temporary).map_err(io)?;
-        let written =
-            self.write_into(&temporary, encoding).and_then(|()| std::fs::rename(&temporary, folder).map_err(io));
-        if written.is_err() {
-            let _ = std::fs::remove_dir_all(&temporary);
-        }
-        written
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let temporary = tempfile::Builder::new().prefix(".taps-").tempdir_in(parent).map_err(io)?;
+        let inside = temporary.path().join("new");
+        // Made as any folder is: that of the library is its owner's alone.
+        std::fs::create_dir(&inside).map_err(io)?;
+        self.write_into(&inside, encoding)?;
+        std::fs::rename(&inside, folder).map_err(io)
     }
 
     fn write_into(&self, folder: &Path, encoding: Encoding) -> Result<(), Error> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Runtime(runtime::Error::Io { path, source })
+        };
         let base = folder.join("base");
         let file = self.base.files().next().unwrap_or_default();
         bake::write(file, self.base.config().unwrap_or(&serde_json::Value::Null), &base)?;
-        if self.companion.is_file() {
-            let copied = std::fs::copy(&self.companion, base.join(COMPANION));
-            let path = &self.companion;
-            copied.map_err(|source| Error::Runtime(runtime::Error::Io { path: path.clone(), source }))?;
+        for (name, bytes) in &self.companions {
+            let path = base.join(name);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(io(folder))?;
+            }
+            write_atomically(&path, bytes)?;
         }
         for task in &self.tasks {
             write_atomically(&folder.join(format!("{}.taps", task.name)), &self.adapter(task, encoding)?)?;
         }
         Ok(())
-    }
-
-    /// Where the base in `folder` has its tokenizer, if it has one.
-    pub(super) fn companion(folder: &Path) -> PathBuf {
-        folder.join(COMPANION)
     }
 }

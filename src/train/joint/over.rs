@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::Base;
-use crate::runtime::{Error, Input, Layout, Network, Ops};
+use crate::runtime::{Error, Input, Layout, Network, Ops, Settings};
 
 /// A network whose layers are found in another base of the same shapes, which may lack the head.
 pub(super) struct Over<'a, N> {
@@ -24,6 +24,18 @@ impl<N: Network> Network for Over<'_, N> {
 
     fn layout(&self) -> &Arc<Layout> {
         &self.layout
+    }
+
+    fn settings(&self) -> Settings {
+        self.network.settings()
+    }
+
+    fn checkpoint_class(&self, has_head: bool) -> Option<&'static str> {
+        self.network.checkpoint_class(has_head)
+    }
+
+    fn checkpoint_files(&self) -> Vec<(&'static str, Option<serde_json::Value>)> {
+        self.network.checkpoint_files()
     }
 
     fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error> {

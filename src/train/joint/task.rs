@@ -48,6 +48,7 @@ fn check_one(name: &str, data: Data<'_>, network: &impl Network, config: &JointC
         content: crate::format::Digest::of(&[]),
         summary: Summary::default(),
         labels: &labels,
+        settings: &[],
         tensors: &[],
     };
     draft.encoded_len()?;

@@ -95,7 +95,7 @@ impl Sketch<'_> {
                     gradients.flow(x, dy);
                 }
             }
-            Node::Gelu { _kept, x } => gradients.flow(Some(x), dy),
+            Node::Activation { _kept, x } => gradients.flow(Some(x), dy),
             Node::Add { x: Some(x), y: Some(y) } => {
                 let copy = ledger.take(dy.rows, dy.cols);
                 gradients.flow(Some(x), dy);

@@ -2,7 +2,7 @@
 
 use super::outline::Outline;
 use crate::format::{Digest, Draft, MAX_TEXT, Summary};
-use crate::runtime::{Layer, LayerId, LayerKind, Network, Param, Part};
+use crate::runtime::{Layer, LayerId, LayerKind, Network, Param, Part, Settings};
 use crate::train::contents::draft_tensor;
 use crate::train::{Config, Error};
 
@@ -13,6 +13,7 @@ pub(super) fn adapter_bytes(
     outline: &Outline<'_>,
     config: &Config,
     labels: &[String],
+    settings: &Settings,
     examples: usize,
 ) -> Result<usize, Error> {
     let layout = &outline.layout;
@@ -62,6 +63,7 @@ pub(super) fn adapter_bytes(
         content: Digest::of(&[]),
         summary,
         labels: &labels,
+        settings: &settings.drafts(),
         tensors: &tensors,
     };
     Ok(draft.encoded_len()?)

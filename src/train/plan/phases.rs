@@ -4,7 +4,7 @@ use super::ledger::{Ledger, highest};
 use super::outline::Outline;
 use super::planner::{Planner, Sizes};
 use super::{Memory, step};
-use crate::runtime::Network;
+use crate::runtime::{Examples, Network};
 use crate::train::Error;
 use crate::train::batches::cut;
 use crate::train::pace::measured;
@@ -35,7 +35,7 @@ impl<N: Network> Planner<'_, N> {
         let Some(classes) = self.classes() else { return self.validate(ledger, &bare, &self.validation, size) };
         let features = self.layout().features();
         let mut all = Vec::new();
-        for (examples, indices) in [(self.data.train, &self.train), (self.held(), &self.validation)] {
+        for (examples, indices) in [(&self.data.train as &dyn Examples, &self.train), (self.held(), &self.validation)] {
             all.push(step::all_features(ledger, indices.len(), features));
             let chunks = indices.chunks(size).map(<[usize]>::to_vec).collect();
             for batch in self.shape.telling(examples, chunks, ALL) {
@@ -56,12 +56,12 @@ impl<N: Network> Planner<'_, N> {
         self.layout().tapped().for_each(|id| bare.wanted[id.index()] = true);
         let mut batches = cut(&self.drawn.probe, size);
         batches.truncate(self.config.probe_batches * self.config.batch.div_ceil(size));
-        let batches = self.shape.telling(self.data.train, batches, ALL);
+        let batches = self.shape.telling(&self.data.train, batches, ALL);
         highest(self.config.threads, |ledger| {
             self.own_heads(ledger, true);
             step::own(ledger, &self.bare().with([]));
             for batch in &batches {
-                let input = self.shape.batch(self.data.train, batch)?;
+                let input = self.shape.batch(&self.data.train, batch)?;
                 step::probe(ledger, &self.workspace, self.network, &bare, &input, recompute)?;
             }
             Ok(())
@@ -101,7 +101,7 @@ impl<N: Network> Planner<'_, N> {
         }
         let each = (count / epochs.len().max(1)).max(FEW);
         let step = |batch: &Vec<usize>| {
-            let parts = batch.chunks(sizes.step.max(1)).map(|part| self.shape.batch(self.data.train, part));
+            let parts = batch.chunks(sizes.step.max(1)).map(|part| self.shape.batch(&self.data.train, part));
             let parts = parts.collect::<Result<Vec<_>, _>>()?;
             let (workspace, recompute) = (&self.workspace, sizes.recompute);
             Ok::<_, Error>(step::step(ledger, workspace, self.network, task, self.config, &parts, recompute)?)
@@ -114,7 +114,7 @@ impl<N: Network> Planner<'_, N> {
         for epoch in epochs {
             let seen = epoch[..epoch.len().min(left)].to_vec();
             left -= seen.len();
-            self.shape.telling(self.data.train, seen, each).iter().try_for_each(step)?;
+            self.shape.telling(&self.data.train, seen, each).iter().try_for_each(step)?;
             if let Some(size) = validation {
                 self.validate(ledger, task, &self.validation, size)?;
             }

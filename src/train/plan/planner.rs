@@ -11,9 +11,10 @@ use super::phases::{ALL, FEW};
 use super::{Memory, file};
 use crate::base::Base;
 use crate::kernels::Workspace;
-use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network};
+use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network, Settings};
+use crate::train::data::Sets;
 use crate::train::select::{Worth, given};
-use crate::train::{Budget, Config, Data, Error, Method, Norms, Pace, Patch, Phase, Select, knapsack};
+use crate::train::{Budget, Config, Error, Method, Norms, Pace, Patch, Phase, Select, knapsack};
 
 /// What a run will take, told before its first step.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +72,8 @@ pub(in crate::train) struct Planner<'a, N> {
     base: &'a Base,
     pub(super) network: &'a N,
     pub(super) config: &'a Config,
-    pub(super) data: Data<'a>,
+    pub(super) data: Sets<'a>,
+    settings: Settings,
     pub(super) train: Vec<usize>,
     pub(super) validation: Vec<usize>,
     pub(super) shape: Shape,
@@ -91,18 +93,19 @@ impl<'a, N: Network> Planner<'a, N> {
     pub(in crate::train) fn new(
         base: &'a Base,
         network: &'a N,
-        data: Data<'a>,
+        data: Sets<'a>,
+        settings: Settings,
         config: &'a Config,
         [train, validation]: [&[usize]; 2],
         random: ChaCha8Rng,
     ) -> Result<Self, Error> {
-        let shape = Shape::of(data.train, train.first().copied().unwrap_or(0))?;
-        let drawn = Drawn::new(shape, data.train, train, network.layout(), config, random);
+        let shape = Shape::of(&data.train, train.first().copied().unwrap_or(0))?;
+        let drawn = Drawn::new(shape, &data.train, train, network.layout(), config, random);
         let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config, network.layout()));
         let workspace = Workspace::new(config.threads);
         let choosing = sizes;
         let mut planner =
-            Self { base, network, config, data, train, validation, shape, drawn, workspace, sizes, choosing };
+            Self { base, network, config, data, settings, train, validation, shape, drawn, workspace, sizes, choosing };
         if let Err(error) = planner.fit_in() {
             // What micro-batches alone do not make fit may with activations that are computed again.
             let sizes = Sizes { recompute: true, ..Sizes::new(config, network.layout()) };
@@ -130,8 +133,8 @@ impl<'a, N: Network> Planner<'a, N> {
         self.network.layout()
     }
 
-    pub(super) fn held(&self) -> &'a dyn Examples {
-        self.data.validation.unwrap_or(self.data.train)
+    pub(super) fn held(&self) -> &dyn Examples {
+        self.data.held()
     }
 
     pub(super) fn classes(&self) -> Option<usize> {
@@ -314,6 +317,13 @@ impl<'a, N: Network> Planner<'a, N> {
     }
 
     fn adapter_bytes(&self, outline: &Outline<'_>) -> Result<usize, Error> {
-        file::adapter_bytes(self.network, outline, self.config, self.data.train.classes(), self.train.len())
+        file::adapter_bytes(
+            self.network,
+            outline,
+            self.config,
+            self.data.train.classes(),
+            &self.settings,
+            self.train.len(),
+        )
     }
 }

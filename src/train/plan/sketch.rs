@@ -95,7 +95,8 @@ pub(super) enum Node {
         _kept: Rc<[Buffer; 2]>,
         x: Option<NodeId>,
     },
-    Gelu {
+    /// GELU or tanh.
+    Activation {
         _kept: Rc<Buffer>,
         x: NodeId,
     },
@@ -178,11 +179,13 @@ impl<'a> Sketch<'a> {
     }
 
     pub(super) fn record(&mut self, data: Buffer, flows: bool, node: impl FnOnce() -> Node) -> Sketched {
-        let node = flows.then(|| {
-            self.nodes.push(node());
-            self.nodes.len() - 1
-        });
+        let node = flows.then(|| self.push(node()));
         Sketched { data: Rc::new(data), node, norm: None }
+    }
+
+    fn push(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        self.nodes.len() - 1
     }
 
     pub(super) fn plain(data: Buffer) -> Sketched {
@@ -345,9 +348,15 @@ impl Ops for Sketch<'_> {
         let kept = x.node.map(|node| (node, keep(&x.data)));
         let out = self.owned(x.data);
         match kept {
-            Some((x, kept)) => self.record(out, true, || Node::Gelu { _kept: kept, x }),
+            Some((x, kept)) => self.record(out, true, || Node::Activation { _kept: kept, x }),
             None => Self::plain(out),
         }
+    }
+
+    fn tanh(&mut self, x: Sketched) -> Sketched {
+        let data = Rc::new(self.owned(x.data));
+        let node = x.node.map(|x| self.push(Node::Activation { _kept: keep(&data), x }));
+        Sketched { data, node, norm: None }
     }
 
     fn add(&mut self, x: Sketched, y: &Sketched) -> Sketched {
@@ -386,8 +395,13 @@ impl Ops for Sketch<'_> {
         self.spread(out, &x, false)
     }
 
-    fn first_rows(&mut self, x: Sketched, segments: &Segments) -> Sketched {
+    fn max_rows(&mut self, x: Sketched, segments: &Segments) -> Sketched {
         let out = self.take(segments.len(), x.data.cols);
-        self.spread(out, &x, false)
+        self.spread(out, &x, true)
+    }
+
+    fn rows_at(&mut self, x: &Sketched, segments: &Segments, _: usize) -> Sketched {
+        let out = self.take(segments.len(), x.data.cols);
+        self.spread(out, x, false)
     }
 }

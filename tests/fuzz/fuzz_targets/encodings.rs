@@ -74,6 +74,7 @@ fn forged(shape: &Shape, encoding: Encoding, payload: &[u8]) -> Vec<u8> {
         content: Digest::of(&[]),
         summary: Default::default(),
         labels: &[],
+        settings: &[],
         tensors: &tensors,
     };
     let Ok(length) = draft.encoded_len() else { return Vec::new() };

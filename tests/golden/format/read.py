@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Reads a version-1 or version-2 adapter (src/format/SPEC.md) and prints it as JSON. Needs Python 3.8 and nothing else.
+"""Reads an adapter of version 1, 2 or 3 (src/format/SPEC.md) and prints it as JSON. Needs Python 3.8 and nothing else.
 
 It is written from the specification alone and refuses what the specification refuses.
 """
+
 import json
 import struct
 import sys
@@ -36,7 +37,7 @@ def compress(chain, words, counter, length, flags):
 
 def chunk(data, index, flags):
     chain = IV
-    blocks = [data[i:i + 64] for i in range(0, len(data), 64)] or [b""]
+    blocks = [data[i : i + 64] for i in range(0, len(data), 64)] or [b""]
     for i, block in enumerate(blocks):
         first = CHUNK_START if i == 0 else 0
         last = CHUNK_END | flags if i == len(blocks) - 1 else 0
@@ -76,7 +77,7 @@ class Manifest:
     def take(self, count):
         need(self.at + count <= len(self.data), "the manifest ends too early")
         self.at += count
-        return self.data[self.at - count:self.at]
+        return self.data[self.at - count : self.at]
 
     def varint(self, bits=32):
         value = shift = 0
@@ -117,6 +118,9 @@ class Manifest:
         count = self.varint()
         need(count <= limit, "a list is too long")
         return [read() for _ in range(count)]
+
+    def setting(self):
+        return {"name": self.text(), "required": self.flag(), "value": self.text()}
 
     def entry(self):
         name, role, code = self.text(), self.varint(), self.varint()
@@ -205,19 +209,19 @@ def decode(entry, payload, elements):
 
 
 def decode_int8(_, payload, rows, width):
-    scales = [need_scale(bits, 127) for bits in struct.unpack("<%dI" % rows, payload[:4 * rows])]
-    quantised = struct.unpack("<%db" % (rows * width), payload[4 * rows:])
+    scales = [need_scale(bits, 127) for bits in struct.unpack("<%dI" % rows, payload[: 4 * rows])]
+    quantised = struct.unpack("<%db" % (rows * width), payload[4 * rows :])
     need(all(-127 <= q and (q == 0 or scales[i // width]) for i, q in enumerate(quantised)), "a quantised value")
     return [rounded(scales[i // width] * q) for i, q in enumerate(quantised)]
 
 
 def decode_int4(of, payload, rows, width):
     groups, stride = -(-width // of["group"]), -(-width // 2)
-    halves = struct.unpack("<%dH" % (rows * groups), payload[:2 * rows * groups])
+    halves = struct.unpack("<%dH" % (rows * groups), payload[: 2 * rows * groups])
     scales = [need_scale(half << 16, 7) for half in halves]
     values = []
     for row in range(rows):
-        line = payload[2 * rows * groups + row * stride:][:stride]
+        line = payload[2 * rows * groups + row * stride :][:stride]
         nibbles = [half for byte in line for half in (byte & 15, byte >> 4)]
         need(not any(nibbles[width:]), "unused bits")
         for at, nibble in enumerate(nibbles[:width]):
@@ -228,10 +232,10 @@ def decode_int4(of, payload, rows, width):
 
 
 def decode_one_bit(_, payload, rows, width):
-    scales = [need_scale(bits, 1) for bits in struct.unpack("<%dI" % rows, payload[:4 * rows])]
+    scales = [need_scale(bits, 1) for bits in struct.unpack("<%dI" % rows, payload[: 4 * rows])]
     stride, values = -(-width // 8), []
     for row, scale in enumerate(scales):
-        bits = int.from_bytes(payload[4 * rows + row * stride:][:stride], "little")
+        bits = int.from_bytes(payload[4 * rows + row * stride :][:stride], "little")
         need(bits >> width == 0 and (bits == 0 or scale), "unused bits, or signs of nothing")
         values += [-scale if bits >> at & 1 else scale for at in range(width)]
     return values
@@ -241,7 +245,7 @@ def decode_low_rank(of, payload, rows, width):
     rank = of["rank"]
     factors = struct.unpack("<%d%s" % ((rows + width) * rank, "e" if of["half"] else "f"), payload)
     need(all(map(finite, factors)), "a factor is not finite")
-    left, right = factors[:rows * rank], factors[rows * rank:]
+    left, right = factors[: rows * rank], factors[rows * rank :]
     most = max(map(abs, left)) * max(map(abs, right)) * rank
     need(most < 2.0**128 - 2.0**104, "factors are too large")
     values = []
@@ -257,9 +261,9 @@ def decode_low_rank(of, payload, rows, width):
 def decode_sparse(of, payload, elements):
     scale = need_scale(*struct.unpack("<I", payload[:4]), 127)
     need((scale == 0) == (of["count"] == 0), "a scale of nothing, or none")
-    gaps = Manifest(payload[4:4 + of["places"]])
+    gaps = Manifest(payload[4 : 4 + of["places"]])
     values, at = [0.0] * elements, -1
-    for q in struct.unpack("<%db" % of["count"], payload[4 + of["places"]:]):
+    for q in struct.unpack("<%db" % of["count"], payload[4 + of["places"] :]):
         at += gaps.varint() + 1
         need(at < elements and q not in (0, -128), "a place or a quantised value")
         values[at] = rounded(scale * q)
@@ -271,7 +275,7 @@ def read(file):
     need(len(file) >= 96, "too short")
     magic, version, flags, manifest_length, total = struct.unpack("<8sHHIQ", file[:24])
     need(magic == b"\x89TAPS\r\n\x1a", "not an adapter")
-    need(version in (1, 2) and flags < 2, "version %d, flags %d" % (version, flags))
+    need(version in (1, 2, 3) and flags < 2, "version %d, flags %d" % (version, flags))
     need(total == len(file), "the length is not the stated one")
     file, signature = (file[:-96], file[-96:]) if flags else (file, None)
     need(len(file) >= 96, "too short for a signature")
@@ -293,11 +297,15 @@ def read(file):
     need(accuracy is None or 0 <= accuracy <= 1, "validation is out of range")
     adapter["summary"] = summary
     adapter["labels"] = manifest.list(manifest.text, 65535)
+    if version == 3:
+        adapter["settings"] = settings = manifest.list(manifest.setting, 255)
+        names = [setting["name"].encode() for setting in settings]
+        need(names and all(a < b for a, b in zip(names, names[1:])), "names of settings do not ascend")
     adapter["entries"] = entries = manifest.list(manifest.entry, 65535)
     need(manifest.at == manifest_length, "the manifest goes on after its last entry")
 
     new = any(kind(entry)[0] in ("int4", "onebit", "lowrank", "sparse") for entry in entries)
-    need(version == 1 + new, "a version that is not the lowest")
+    need(version == 3 or version == 1 + new, "a version that is not the lowest")
     end = 0
     for before, entry in zip([None] + entries, entries):
         need(before is None or before["name"].encode() < entry["name"].encode(), "names do not ascend")
@@ -309,8 +317,8 @@ def read(file):
         need(entry["length"] == expected_length(entry, elements), "a payload's length")
         at = start + end + entry["length"]
         end = -(-(end + entry["length"]) // 64) * 64
-        need(start + end <= len(body) and not any(body[at:start + end]), "padding after a payload")
-        entry["values"] = decode(entry, body[at - entry["length"]:at], elements)
+        need(start + end <= len(body) and not any(body[at : start + end]), "padding after a payload")
+        entry["values"] = decode(entry, body[at - entry["length"] : at], elements)
     need(start + end == len(body), "the payloads do not end at the checksum")
     adapter["digest"] = checksum.hex()
     if signature:

@@ -45,6 +45,7 @@ fn adapter(encoding: Encoding, shape: Shape, values: &[f32]) -> Vec<u8> {
         content: digest,
         summary: Summary::default(),
         labels: &[],
+        settings: &[],
         tensors: &[tensor],
     };
     let mut file = vec![0; draft.encoded_len().unwrap()];

@@ -149,7 +149,7 @@ fn a_device_gives_what_the_processor_gives() {
     };
     let device = open(Processor::of_name(&name).expect("TAPS_TEST_DEVICE")).expect("TAPS_TEST_DEVICE");
     for (name, run) in cases() {
-        let (expected, found) = (run(&Device::Cpu).unwrap(), run(&device).unwrap());
+        let (expected, found) = (run(&Device::Cpu).unwrap(), run(&device.0).unwrap());
         for (found, expected) in found.iter().zip(&expected) {
             check(
                 &name,
