@@ -216,3 +216,77 @@ fn opening_touches_the_header_only() {
     let after = common::process::mapped(&file).resident;
     assert!(after >= mapped.resident + last.bytes.len() / 2, "what is read becomes resident: {after}");
 }
+
+/// A download that did not follow the pointer, a pickle, and an index beside a file that needs none.
+#[test]
+fn what_is_no_base_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    write(&file, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 90868376\n").unwrap();
+    refused(folder.path(), &["model.safetensors", "LFS", "git lfs pull"]);
+    std::fs::remove_file(&file).unwrap();
+    write(folder.path().join("training_args.bin"), [0; 64]).unwrap();
+    refused(folder.path(), &["no .safetensors file"]);
+    write(folder.path().join("pytorch_model.bin"), [0; 64]).unwrap();
+    refused(folder.path(), &["pytorch_model.bin", "safetensors"]);
+}
+
+#[test]
+fn a_whole_file_counts_where_an_index_is_left_of_other_shards() {
+    let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+    let expected = Base::open(folder.path()).unwrap().content();
+    let index = r#"{"weight_map": {"a": "model-00001-of-00002.safetensors"}}"#;
+    write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    assert_eq!(Base::open(folder.path()).unwrap().content(), expected);
+}
+
+/// A hundred thousand files that are not there are named by the first, and soon.
+#[test]
+fn an_index_of_many_files_is_read_in_one_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries: Vec<String> = (0..100_000).map(|n| format!(r#""t{n}":"f{n}.safetensors""#)).collect();
+    let index = format!("{{\"weight_map\":{{{}}}}}", entries.join(","));
+    write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    refused(folder.path(), &["f0.safetensors"]);
+}
+
+#[test]
+fn a_base_that_was_cut_or_written_over_is_noticed() {
+    for cut in [true, false] {
+        let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+        let path = folder.path().join("model.safetensors");
+        let base = Base::open(&path).unwrap();
+        base.check_whole().unwrap();
+        let content = base.content();
+        let bytes = read(&path).unwrap();
+        if cut {
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(bytes.len() as u64 - 4).unwrap();
+            let message = base.check_whole().expect_err("it is cut").to_string();
+            assert!(message.contains("model.safetensors"), "{message}");
+        } else {
+            use std::io::{Seek, SeekFrom, Write};
+            let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.seek(SeekFrom::End(-4)).unwrap();
+            file.write_all(&7.0f32.to_le_bytes()).unwrap();
+            drop(file);
+            base.check_whole().unwrap();
+            let message = base.check_content(content).expect_err("it changed").to_string();
+            assert!(message.contains("model.safetensors") && message.contains("changed"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn no_tensor_of_a_network_is_empty() {
+    use taps::models::Model;
+    for (name, dims) in [("hidden", [0, 16]), ("vocab", [16, 0])] {
+        let header = format!(
+            r#"{{"embeddings.word_embeddings.weight":{{"dtype":"F32","shape":{dims:?},"data_offsets":[0,0]}}}}"#
+        );
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path().join("model.safetensors"), raw(&header, &[])).unwrap();
+        write(folder.path().join("config.json"), r#"{"model_type":"bert","num_attention_heads":2}"#).unwrap();
+        let refused = Base::open(folder.path()).map(|base| Model::open(&base).map(drop).expect_err("an error"));
+        assert!(refused.is_err() || refused.unwrap().to_string().contains("word_embeddings"), "{name}");
+    }
+}

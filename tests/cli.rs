@@ -188,6 +188,10 @@ fn wrong_use_is_2_and_failure_is_1() {
     assert_eq!((code, message.contains("learning rate is 0")), (2, true), "{message}");
     let (code, message) = failure(&["eval", "--base", "no/such/base", "--data", DIGITS]);
     assert_eq!((code, message.contains("no/such/base")), (1, true), "{message}");
+    for (size, said) in [("16384", "patches"), ("99999999999", "pixels"), ("0", "pixels")] {
+        let (code, message) = failure(&["eval", "--base", BASE, "--image-size", size, "--data", DIGITS]);
+        assert!((1..=2).contains(&code) && message.contains(said), "{size}: {code}: {message}");
+    }
     let (code, message) = failure(&["demo", "--assets", "no/such/folder"]);
     assert_eq!((code, message.contains("no/such/folder")), (2, true), "{message}");
 }

@@ -211,6 +211,93 @@ fn a_lora_that_is_none_is_refused() {
     assert!(error.to_string().contains("adapter_config.json"), "{error}");
 }
 
+/// A copy of a golden's base.
+fn copied(name: &str) -> tempfile::TempDir {
+    let at = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(folder(name).join(file), at.path().join(file)).unwrap();
+    }
+    at
+}
+
+/// The head of the golden LoRA reads the mean of all tokens, which is what its base gives; a base of the same tensors whose
+/// files say otherwise would compute something else with it.
+#[test]
+fn a_head_for_another_pooling_is_refused() {
+    let at = copied("bert");
+    fs::create_dir(at.path().join("1_Pooling")).unwrap();
+    fs::write(
+        at.path().join("modules.json"),
+        r#"[{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
+            {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"}]"#,
+    )
+    .unwrap();
+    let pooling = r#"{"word_embedding_dimension": 32, "pooling_mode_max_tokens": true}"#;
+    fs::write(at.path().join("1_Pooling/config.json"), pooling).unwrap();
+    let base = Base::open(at.path()).unwrap();
+    let model = Model::open(&base).unwrap();
+    assert_eq!(model.settings().get(Settings::POOLING), Some("max"));
+    let lora = tempfile::tempdir().unwrap();
+    fs::copy(folder("lora/adapter_model.safetensors"), lora.path().join("adapter_model.safetensors")).unwrap();
+    let text = fs::read_to_string(folder("lora/adapter_config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["task_type"] = "SEQ_CLS".into();
+    fs::write(lora.path().join("adapter_config.json"), config.to_string()).unwrap();
+    let error = import(&base, &model, lora.path(), &labels()).unwrap_err().to_string();
+    assert!(error.contains("max") && error.contains("pool"), "{error}");
+}
+
+/// What opens a merged checkpoint, here or in transformers, finds the head, its classes and the pooling in its files.
+#[test]
+fn a_merged_checkpoint_says_what_it_is() {
+    let at = copied("sentences");
+    for file in ["modules.json", "config_sentence_transformers.json"] {
+        fs::copy(folder("sentences").join(file), at.path().join(file)).unwrap();
+    }
+    fs::create_dir(at.path().join("1_Pooling")).unwrap();
+    fs::copy(folder("sentences/1_Pooling/config.json"), at.path().join("1_Pooling/config.json")).unwrap();
+    let base = Base::open(at.path()).unwrap();
+    let model = Model::open(&base).unwrap();
+    let file = common::adapter::AdapterFile::new(&base, "task").head(16, &["no", "yes"], 5).bytes();
+    let out = tempfile::tempdir().unwrap();
+    merge(&base, &model, &Adapter::parse(&file).unwrap(), out.path()).unwrap();
+    let text = fs::read_to_string(out.path().join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["id2label"], serde_json::json!({"0": "no", "1": "yes"}));
+    assert_eq!(config["label2id"], serde_json::json!({"no": 0, "yes": 1}));
+    let merged = Base::open(out.path()).unwrap();
+    let opened = Model::open(&merged).unwrap();
+    assert_eq!(opened.settings().get(Settings::POOLING), model.settings().get(Settings::POOLING));
+    let input = common::networks::input(&model, &[3, 5]);
+    let runtime = Runtime::new(model).with_threads(1);
+    let task = runtime.load_bytes(&file, "task").unwrap();
+    let expected = runtime.predict_as(task, &input).unwrap();
+    let found = Runtime::new(opened).with_threads(1).predict(&input).unwrap();
+    assert_eq!(found.logits()[..], expected.logits()[..]);
+    assert_eq!(found.label(0), expected.label(0));
+}
+
+/// Factors whose product has no number are no delta.
+#[test]
+fn a_lora_that_overflows_is_refused_and_not_saturated() {
+    let (base, model) = bert();
+    let at = tempfile::tempdir().unwrap();
+    fs::copy(folder("lora/adapter_config.json"), at.path().join("adapter_config.json")).unwrap();
+    for worst in [f32::NAN, f32::INFINITY, 1e38, 1e30] {
+        let mut bytes = fs::read(folder("lora/adapter_model.safetensors")).unwrap();
+        let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        bytes[header..].chunks_exact_mut(4).for_each(|value| value.copy_from_slice(&worst.to_le_bytes()));
+        fs::write(at.path().join("adapter_model.safetensors"), bytes).unwrap();
+        let made = import(&base, &model, at.path(), &labels());
+        let refused = made.and_then(|file| {
+            let adapter = Adapter::parse(&file).unwrap();
+            Task::build(&model, &adapter, "lora").map(drop).map_err(Into::into)
+        });
+        let message = refused.expect_err("no numbers").to_string();
+        assert!(message.contains("encoder.layer."), "{worst}: {message}");
+    }
+}
+
 /// The values of each delta, by name.
 fn deltas(file: &[u8]) -> Vec<(String, Vec<f32>)> {
     let adapter = Adapter::parse(file).unwrap();

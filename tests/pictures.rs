@@ -210,6 +210,7 @@ fn names_cannot_leave_their_place() {
         architecture: name.clone(),
         base: Digest::of(b""),
         labels: vec![name.clone()],
+        settings: Default::default(),
         tensors: vec![tensor(&format!("{}.weight", &EVIL[..60]))],
     };
     std::fs::write(folder.path().join("evil.taps"), evil.bytes()).unwrap();

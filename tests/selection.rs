@@ -122,7 +122,9 @@ fn a_ranking_is_kept_and_chosen_by() {
     assert_eq!(ranking.layers.len(), model.layout().tapped().count());
     assert!(ranking.layers.is_sorted_by(|a, b| a.worth >= b.worth));
     let text = serde_json::to_string(&ranking).unwrap();
-    let read: Ranking = serde_json::from_str(&text).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, text).unwrap();
+    let read = Ranking::read(&file).unwrap();
     assert_eq!(read, ranking);
 
     let by_probe = tune(&config, &mut Quiet).unwrap();
@@ -146,10 +148,17 @@ fn a_ranking_of_other_layers_is_refused() {
     let ranked = |name: &str, worth| Ranked { name: name.to_owned(), worth };
     let (_, model) = open();
     let names: Vec<String> = model.layout().tapped().map(|id| model.layout().layer(id).name.clone()).collect();
-    let missing = names.iter().skip(1).map(|name| ranked(name, 1.0)).collect();
-    let no_number = names.iter().map(|name| ranked(name, f32::NAN)).collect();
-    for (layers, said) in [(missing, names[0].as_str()), (no_number, "NaN")] {
-        let ranking = Ranking { criterion: "squared gradient".into(), architecture: "bert".into(), layers };
+    let all = |worth| names.iter().map(move |name| ranked(name, worth));
+    let cases = [
+        (None, all(1.0).skip(1).collect(), names[0].as_str()),
+        (None, all(f32::NAN).collect(), "NaN"),
+        (None, all(1.0).chain(all(2.0).take(1)).collect(), "twice"),
+        (None, all(1.0).chain([ranked("encoder.layer.99", 1.0)]).collect(), "encoder.layer.99"),
+        (Some("another"), all(1.0).collect(), model.architecture()),
+    ];
+    for (architecture, layers, said) in cases {
+        let architecture = architecture.unwrap_or(model.architecture()).to_owned();
+        let ranking = Ranking { criterion: "squared gradient".into(), architecture, layers };
         let error = tune(&Config { select: Select::Ranked(ranking), ..small() }, &mut Quiet).err().unwrap();
         assert!(matches!(error, Error::Ranking { .. }) && error.to_string().contains(said), "{error}");
     }

@@ -138,10 +138,29 @@ fn what_cannot_be_trained_is_refused() {
     let (base, model) = open();
     let few = fine_tune(&base, &model, &digits(1), &small(), &mut Quiet).err().unwrap();
     assert!(matches!(few, Error::TooFewExamples { examples: 1, classes: 10 }), "{few}");
-    for config in
-        [Config { batch: 0, ..small() }, Config { rate: f32::NAN, ..small() }, Config { validation: 1.0, ..small() }]
-    {
-        assert!(matches!(tune(&config), Err(Error::Setting { .. })));
+    let momentum = |momentum| Config { optimizer: Optimizer::Sgd { momentum }, ..small() };
+    for config in [
+        Config { batch: 0, ..small() },
+        Config { micro_batch: Some(0), ..small() },
+        Config { threads: 0, ..small() },
+        Config { rate: f32::NAN, ..small() },
+        Config { head_rate: -1.0, ..small() },
+        Config { score_rate: f32::INFINITY, ..small() },
+        Config { lambda: f32::NAN, ..small() },
+        Config { threshold: f32::NAN, ..small() },
+        Config { initial_score: f32::NAN, ..small() },
+        Config { decay: -0.1, ..small() },
+        Config { warmup: 1.0, ..small() },
+        Config { gated_share: f32::NAN, ..small() },
+        Config { penalty_warmup: -0.5, ..small() },
+        Config { smoothing: 1.0, ..small() },
+        Config { validation: 1.0, ..small() },
+        Config { probe_batches: 0, ..small() },
+        momentum(2.0),
+        momentum(f32::NAN),
+        momentum(-0.1),
+    ] {
+        assert!(matches!(tune(&config), Err(Error::Setting { .. })), "{config:?}");
     }
     let diverged = tune(&Config { rate: 1e30, head_rate: 1e30, ..small() }).err().unwrap();
     assert!(matches!(diverged, Error::Diverged { .. }), "{diverged}");

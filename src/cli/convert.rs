@@ -202,7 +202,7 @@ fn pair(text: &str) -> Result<(f32, f32), String> {
 pub(super) fn scale(args: &ScaleArgs, mode: Mode) -> Result<(), Error> {
     let files = [args.trust.keys()?.read(&args.adapter)?];
     let session = Session::open(&args.base.base, &args.base.how, &files)?;
-    let out = session.output("OUT", &args.out, &[])?;
+    let out = session.output("OUT", &args.out, &inputs([&args.adapter], "the adapter"))?;
     let (alpha, beta) = args.lines;
     write(&out, &convert::scale(&session.base, &session.model, &files[0].adapter()?, alpha, beta)?, mode)
 }

@@ -17,6 +17,7 @@ mod folder;
 mod image_args;
 mod inspect;
 mod keys;
+mod memory;
 mod output;
 mod pictures;
 mod planned;
@@ -35,6 +36,7 @@ mod train_joint;
 mod tune_args;
 mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -100,19 +102,41 @@ struct Mode {
     threads: usize,
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command that the process was started with, and ends the process where its arguments are wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let threads = threads(&cli);
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+        Ok(()) => execute(cli, threads),
+        Err(error) => {
+            console::error(error);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Runs a command within a program, on the threads that it has: `args` are a name of the program, and the arguments.
+///
+/// # Errors
+/// If the arguments are wrong; also if they ask for help or the version, as the text to print. What fails later is told
+/// on standard error, and the code is not that of success.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, clap::Error> {
+    let cli = Cli::try_parse_from(args)?;
+    let threads = threads(&cli);
+    Ok(execute(cli, threads))
+}
+
+/// How many threads a command computes on: those that were asked for, and no more than there are cores.
+fn threads(cli: &Cli) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let asked = cli.threads.map_or(cores, usize::from);
     if asked > cores {
         console::note(format_args!("--threads {asked}: this machine has {cores} cores, and so many threads are used"));
     }
-    let threads = asked.min(cores);
-    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
-        console::error(error);
-        return ExitCode::from(1);
-    }
+    asked.min(cores)
+}
+
+fn execute(cli: Cli, threads: usize) -> ExitCode {
     let mode = Mode { json: cli.json, threads };
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args, mode),

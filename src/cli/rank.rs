@@ -8,7 +8,6 @@ use serde_json::json;
 use super::progress::{Progress, stop_on_signals};
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::{Error, Mode};
-use crate::files::read_json;
 use crate::train::{Config, Ranking, rank};
 
 /// The file of a ranking that a base comes with.
@@ -57,7 +56,6 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
 pub(super) fn read(file: Option<&Path>, base: &Path) -> Result<Ranking, Error> {
     let folder = if base.is_dir() { base } else { base.parent().unwrap_or(Path::new("")) };
     let path = file.map_or_else(|| folder.join(SHIPPED), Path::to_owned);
-    let unusable = |reason: String| Error::Usage(format!("{}: no ranking of layers: {reason}", path.display()));
-    let json = read_json(&path).map_err(|error| unusable(format!("{error}; `taps rank` writes one")))?;
-    serde_json::from_value(json).map_err(|error| unusable(error.to_string()))
+    let unusable = |error| Error::Usage(format!("{error}; `taps rank` writes a ranking"));
+    Ranking::read(&path).map_err(unusable)
 }

@@ -162,7 +162,8 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let files = [args.trust.keys()?.read(&args.adapter)?];
     let adapter = files[0].adapter()?;
     let session = Session::open(&args.base.base, &args.base.how, &files)?;
-    let out = session.output("OUT", &args.out, &inputs(&args.data, "the data"))?;
+    let read = [inputs([&args.adapter], "the adapter"), inputs(&args.data, "the data")].concat();
+    let out = session.output("OUT", &args.out, &read)?;
     let labels: Vec<String> = adapter.labels().map(str::to_owned).collect();
     let labels = if labels.is_empty() { session.model.layout().labels() } else { &labels };
     let how = Options { labels: Some(labels), ..args.read.options(session.image.as_ref())? };

@@ -7,6 +7,7 @@ use clap::Args;
 use super::adapter_file::AdapterFile;
 use super::console::note;
 use super::image_args::CacheArgs;
+use super::memory;
 use super::{Error, Mode};
 use crate::base::Base;
 use crate::data::{Columns, Dataset, Options, Tokenizer};
@@ -172,7 +173,10 @@ impl Session {
                 let tokenizer = Tokenizer::open(base.folder().join("tokenizer.json"), max_tokens)?;
                 (Some(tokenizer.with_prompt(&texts.prompt, texts.lowercase)), None)
             }
-            InputSpec::Images(spec) => (None, Some(spec)),
+            InputSpec::Images(spec) => {
+                memory::check(&model, &spec)?;
+                (None, Some(spec))
+            }
         };
         let session = Self { base, model, tokenizer, image, arch: how.arch.clone(), decided: how.decided() };
         adapters.iter().try_for_each(|adapter| session.compare(adapter))?;

@@ -197,6 +197,9 @@ const SIXTEEN_HEADS: [&str; 4] = ["huge_", "giant_", "gigantic_", "so400m_"];
 /// Mean and deviation of the channels with which timm's `bamboo` weights were trained.
 const BAMBOO: [[f32; 3]; 2] = [[0.481_093_8, 0.457_524_58, 0.407_870_54], [1.0; 3]];
 
+/// Patches of an image: each is compared with each other one, and more is a mistake or an attack.
+const MAX_PATCHES: usize = 1 << 17;
+
 /// What timm's networks of this name have and no file may state.
 fn defaults(name: &str, hidden: usize, of_timm: bool) -> (usize, Defaults) {
     let (network, tag) = name.split_once('.').unwrap_or((name, ""));
@@ -249,6 +252,13 @@ impl Vit {
         let size = [images.height, images.width];
         if patch == 0 || trained.iter().chain(&size).any(|side| side % patch != 0) {
             return Err(config.wrong("image_size", &format!("a multiple of the base's patches, {patch} pixels")));
+        }
+        let patches = size.iter().map(|side| side / patch).product::<usize>();
+        if patches > MAX_PATCHES {
+            let [height, width] = size;
+            let problem =
+                format!("{height}x{width} pixels are {patches} patches, and at most {MAX_PATCHES} are read at once");
+            return Err(Error::Images { base: base.path().to_owned(), problem });
         }
         let table = |name: String, layers: &mut LayoutBuilder| layers.table(&name, &[1, 1, hidden]);
         let mut tokens = vec![table(names.embedding("cls_token", "cls_token"), &mut layers)?];

@@ -50,6 +50,9 @@ pub enum Error {
     #[error("a ranking of layers of {architecture} cannot be used: {reason}")]
     Ranking { architecture: String, reason: String },
 
+    #[error("{}: no ranking of layers: {reason}", path.display())]
+    NoRanking { path: PathBuf, reason: String },
+
     #[error("stopped before there was an adapter to keep")]
     Stopped,
 

@@ -59,7 +59,7 @@ pub use improved::Improved;
 pub use joint::{Form, Joint, JointConfig, JointTask, JointTuned, train_joint};
 pub use optimizer::Optimizer;
 pub use pace::Pace;
-pub use plan::{Memory, Plan, plan_step};
+pub use plan::{Memory, Plan, plan_forward, plan_step};
 pub use progress::{Event, Observer, Phase, Quiet};
 pub use ranking::{Ranked, Ranking, rank};
 pub use replay::Replay;

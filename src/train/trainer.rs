@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::adapted::Adapted;
 use super::batches::{balanced, batches, split};
 use super::checkpoint::Keeper;
-use super::config::{Config, Method};
+use super::config::{Config, Method, Select};
 use super::course::{Best, Counts, Course, Pass, Stage};
 use super::data::{Data, Sets};
 use super::error::Error;
@@ -103,6 +103,9 @@ impl<'a, N: Network> Run<'a, N> {
         data.check(config, network.layout())?;
         if !base.is_same(network.layout().base()) {
             return Err(runtime::Error::OtherBase { task: "to be trained".to_owned() }.into());
+        }
+        if let Select::Ranked(ranking) = &config.select {
+            ranking.worth(network)?;
         }
         let place = Place::open(base, network, config)?;
         place.check(config)?;

@@ -2,6 +2,7 @@
 
 use taps::base::Base;
 use taps::format::{Adapter, Digest, Draft, Encoding, Role, Shape, Summary, TensorDraft};
+use taps::runtime::Settings;
 
 use super::base::Numbers;
 
@@ -12,6 +13,7 @@ pub struct AdapterFile {
     pub architecture: String,
     pub base: Digest,
     pub labels: Vec<String>,
+    pub settings: Settings,
     pub tensors: Vec<Piece>,
 }
 
@@ -30,7 +32,8 @@ impl AdapterFile {
     /// An adapter for `base` that changes nothing.
     pub fn new(base: &Base, task: &str) -> Self {
         let (task, architecture) = (task.to_owned(), "bert".to_owned());
-        Self { task, architecture, base: base.fingerprint(), labels: Vec::new(), tensors: Vec::new() }
+        let (base, settings) = (base.fingerprint(), Settings::default());
+        Self { task, architecture, base, labels: Vec::new(), settings, tensors: Vec::new() }
     }
 
     /// With a random delta on the base tensor `name`.
@@ -94,7 +97,7 @@ impl AdapterFile {
             content: Digest::of(b"not looked at"),
             summary: Summary::default(),
             labels: &labels,
-            settings: &[],
+            settings: &self.settings.drafts(),
             tensors: &tensors,
         };
         let mut file = vec![0; draft.encoded_len().unwrap()];

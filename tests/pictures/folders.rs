@@ -61,6 +61,7 @@ pub fn crowd() -> tempfile::TempDir {
             architecture: "bert".to_owned(),
             base: Digest::of(b""),
             labels: Vec::new(),
+            settings: Default::default(),
             tensors,
         };
         std::fs::write(folder.path().join(format!("{name}.taps")), adapter.bytes()).unwrap();

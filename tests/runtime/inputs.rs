@@ -62,3 +62,53 @@ fn images_for_a_text_network_and_text_for_images() {
     refuses(&vit, &images(49, 1, 7), &["[1, 7, 7]", "[1, 8, 8]"]);
     refuses(&vit, &images(100, 2, 8), &["100 values", "2 images"]);
 }
+
+#[test]
+fn images_whose_sizes_overflow() {
+    let base = Base::open("adapters/digits/base").unwrap();
+    let runtime = Runtime::new(Model::open(&base).unwrap()).with_threads(1);
+    for batch in [usize::MAX, usize::MAX / 64 + 2, 1 << 58] {
+        refuses(&runtime, &images(64, batch, 8), &["images"]);
+    }
+    assert!(runtime.predict(&images(64, 1, 8)).is_ok());
+}
+
+/// Whose fault it is that a result is no number: the base's, the task's, or the input's.
+#[test]
+fn what_is_no_number_is_told_and_whose() {
+    let says = |runtime: &Runtime<Model>, input: &Input, part: &str| {
+        let error = runtime.predict(input).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::NotFinite { .. }) && message.contains(part), "no {part:?} in {message:?}");
+    };
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut weights = Weights::bert(TINY, 1);
+        weights.put(QUERY, &[TINY.hidden, TINY.hidden], &vec![value; TINY.hidden * TINY.hidden]);
+        let folder = weights.folder(Dtype::F32);
+        let runtime = open(&folder);
+        let task = runtime.load_bytes(&head_only(&runtime), "memory").unwrap();
+        runtime.switch(&task).unwrap();
+        says(&runtime, &input(), QUERY);
+    }
+    let (runtime, _folder) = ready();
+    let mut large = sentiment(runtime.base());
+    for piece in &mut large.tensors {
+        piece.encoding = Encoding::F32;
+        if piece.name.ends_with("weight") {
+            piece.values = vec![3e38; piece.shape.iter().product()];
+        }
+    }
+    let task = runtime.load_bytes(&large.bytes(), "memory").unwrap();
+    runtime.switch(&task).unwrap();
+    says(&runtime, &input(), task.name());
+
+    let base = Base::open("adapters/digits/base").unwrap();
+    let digits = Runtime::new(Model::open(&base).unwrap()).with_threads(1);
+    let mut pixels = vec![0.5; 2 * 64];
+    pixels[100] = f32::NAN;
+    says(
+        &digits,
+        &Input::Images(Images { pixels, batch: 2, channels: 1, height: 8, width: 8 }),
+        "image 1 of the input",
+    );
+}

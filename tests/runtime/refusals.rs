@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use taps::format::{self, Digest, Role};
+use taps::runtime::Settings;
 
 use super::*;
 use crate::common::adapter::{Piece, patch};
@@ -230,4 +231,37 @@ fn a_large_adapter_is_merged_and_refused_as_a_small_one() {
     }
     let error = runtime.load_bytes(&file.bytes(), "memory").unwrap_err().to_string();
     assert!(error.contains(inner), "{error}");
+}
+
+/// An adapter computes something else where the network is set otherwise than it was made with.
+#[test]
+fn an_adapter_of_other_settings_is_refused_with_both() {
+    let bench = Bench::new();
+    let own = bench.runtime.network().settings();
+    let file = |settings: Settings| AdapterFile { settings, ..bench.adapter.clone() }.bytes();
+    let loads = |settings| bench.runtime.load_bytes(&file(settings), "spam.taps").map(drop);
+    assert!(own.get(Settings::POOLING).is_some() && own.get(Settings::ATTENTION_HEADS).is_some(), "{own:?}");
+    loads(own.clone()).unwrap();
+    let other = |name| Settings::default().with(name, "of another kind");
+    for setting in own.iter() {
+        bench.refuses(&file(other(&setting.name)), &[&setting.name, &setting.value, "of another kind"]);
+    }
+    // One that this version does not know is required, too.
+    bench.refuses(&file(other("window")), &["window", "of another kind"]);
+    let folder = Weights::bert(TINY, 1).folder(Dtype::F32);
+    let lenient = open(&folder).with_overridden([Settings::POOLING]);
+    lenient.load_bytes(&file(other(Settings::POOLING)), "spam.taps").unwrap();
+    assert!(lenient.load_bytes(&file(other(Settings::ATTENTION_HEADS)), "spam.taps").is_err());
+}
+
+#[test]
+fn a_task_of_another_base_is_no_task_of_this() {
+    let bench = Bench::new();
+    let other = open(&Weights::bert(TINY, 2).folder(Dtype::F32));
+    let theirs = other.load_bytes(&AdapterFile::new(other.base(), "theirs").bytes(), "memory").unwrap();
+    for task in [&theirs, other.base_task()] {
+        assert!(matches!(bench.runtime.switch(task), Err(Error::OtherBase { .. })));
+        assert!(matches!(bench.runtime.predict_as(task.clone(), &input()), Err(Error::OtherBase { .. })));
+        bench.check_unchanged();
+    }
 }

@@ -180,6 +180,11 @@ fn low_rank(
     let scale = config.scale(module)?;
     let mut numbers: Vec<f32> = left.to_vec().into_iter().map(|value| value * scale).collect();
     numbers.extend(right.to_vec());
+    let largest = |values: &[f32]| values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let (left_values, right_values) = numbers.split_at(rows * rank);
+    if !(largest(left_values) * largest(right_values) * rank as f32).is_finite() {
+        return Err(format!("{} times the other factor and {scale} is too large for f32", left.name));
+    }
     if rank <= most {
         let mut made = Made::new(base, param, Role::Delta, None, numbers).map_err(|error| error.to_string())?;
         made.encoding = Encoding::LowRank { rank: rank as u32, half: false };

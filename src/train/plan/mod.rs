@@ -23,4 +23,4 @@ mod transformer;
 pub use memory::Memory;
 pub use planner::Plan;
 pub(super) use planner::{Planner, Sizes};
-pub use step::plan_step;
+pub use step::{plan_forward, plan_step};

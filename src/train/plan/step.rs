@@ -39,6 +39,16 @@ pub fn plan_step(
     })
 }
 
+/// The most memory that a forward pass of the base over `input` takes, its scores aside.
+///
+/// # Errors
+/// If the input does not fit the network.
+pub fn plan_forward(network: &impl Network, input: &Input, threads: usize) -> Result<Memory, Error> {
+    let layout = network.layout();
+    let (outline, workspace) = (Outline::new(layout.base(), layout, None), Workspace::new(threads));
+    highest(threads, |ledger| features(ledger, &workspace, network, &outline, input))
+}
+
 /// Counts what a task owns before its first step, and returns the bytes of its deltas.
 pub(super) fn own(ledger: &Ledger, outline: &Outline<'_>) -> usize {
     let mut deltas = 0;
