@@ -109,6 +109,19 @@ fn methods_change_what_they_say() {
     assert_eq!(kinds(&tune(&momentum).unwrap()).1.len(), 3);
 }
 
+/// What was asked for to compare is written, even where the head alone is better.
+#[test]
+fn a_comparison_is_what_it_says_where_it_does_not_pay() {
+    let useless = Config { rate: 1e-9, validation: 0.3, epochs: 1, ..small() };
+    let full = Config { method: Method::Full, select: Select::Probe, ..useless.clone() };
+    let of_two = |select| Config { select, budget: Budget::layers(2), ..useless.clone() };
+    for (config, layers) in [(full, 25), (of_two(Select::Last), 2), (of_two(Select::Random), 2)] {
+        let tuned = tune(&config).unwrap();
+        assert!(!tuned.validation.is_better_than(&tuned.head_alone), "{:?}", config.select);
+        assert_eq!(kinds(&tuned).1.len(), layers, "{:?}", config.select);
+    }
+}
+
 #[test]
 fn an_adapter_scores_in_the_runtime_what_it_scored_in_training() {
     let (base, model) = open();

@@ -2,13 +2,12 @@
 
 use std::io;
 
-/// Calls `then` for each such signal, with the exit code of a process that it ends. A signal that was ignored when the
-/// process began, as a hang-up under nohup, stays ignored.
+/// Calls `then` for each such signal, with the exit code of a process that it ends. A hang-up that was ignored when the
+/// process began, as under nohup, stays ignored.
 #[cfg(unix)]
 pub(super) fn on_each(then: impl Fn(i32) + Send + 'static) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let ignored = ignored();
-    let asked: Vec<i32> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_among(signal, ignored)).collect();
+    let asked = [SIGINT, SIGTERM].into_iter().chain((!is_among(SIGHUP, ignored())).then_some(SIGHUP));
     let mut signals = signal_hook::iterator::Signals::new(asked)?;
     let listen = move || signals.forever().for_each(|signal| then(128 + signal));
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)

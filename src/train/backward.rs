@@ -16,7 +16,7 @@ pub struct LayerGrad {
 
 impl LayerGrad {
     /// Adds another of the same layer.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         kernels::add_assign(&mut self.weight, &other.weight);
         if let (Some(bias), Some(other)) = (&mut self.bias, &other.bias) {
             kernels::add_assign(bias, other);

@@ -228,7 +228,7 @@ impl<N: Network> Run<'_, N> {
 
     /// Refuses a base whose bytes are not those that the run began with: its adapter would be bound to weights that it was
     /// not trained on.
-    fn check_base(&self) -> Result<(), Error> {
+    pub(super) fn check_base(&self) -> Result<(), Error> {
         Ok(self.base.check_content(self.content)?)
     }
 

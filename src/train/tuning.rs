@@ -205,6 +205,8 @@ impl<N: Network> Run<'_, N> {
             self.counts.in_row = 0;
             return Ok(());
         }
+        // Weights that were written over are whose fault it is then.
+        self.check_base()?;
         // Numbers of 16 bits may overflow once and not again; f32 at the base will do it in every step.
         if self.counts.steps == 1 && self.config.arithmetic == Arithmetic::F32 {
             return Err(Error::NotFinite { what: "the loss or a gradient of the first step".to_owned(), loss });

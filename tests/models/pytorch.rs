@@ -59,14 +59,8 @@ fn run(golden: &Golden, base: &Base, model: &Model, input: &Input, batch_statist
     let moments = tape.take_moments();
     // A layer that is used twice has two.
     let mut gradients: Vec<(LayerId, LayerGrad)> = Vec::new();
-    let add = |sum: &mut [f32], more: &[f32]| sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
     let mut sink = |id, gradient: LayerGrad| match gradients.iter_mut().find(|(of, _)| *of == id) {
-        Some((_, sum)) => {
-            add(&mut sum.weight, &gradient.weight);
-            if let (Some(sum), Some(more)) = (&mut sum.bias, &gradient.bias) {
-                add(sum, more);
-            }
-        }
+        Some((_, sum)) => sum.add(&gradient),
         None => gradients.push((id, gradient)),
     };
     tape.backward(&output, gradient, &mut sink).unwrap();

@@ -6,8 +6,9 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
 use taps::base::Base;
+use taps::kernels::Workspace;
 use taps::models::{InputSpec, Model, Options, Pooling};
-use taps::runtime::Network;
+use taps::runtime::{Eval, Network, Task};
 
 use crate::common;
 
@@ -173,6 +174,28 @@ fn what_no_reference_reads_is_ignored() {
             Altered::of(base).set("config.json", &json!({"my_notes": ["x"], "layer_norm": "rms", "n_head": 3}));
         assert!(altered.open().is_ok(), "{base}");
     }
+}
+
+/// BERT's first checkpoints have the names of TensorFlow for the scale and shift of norms.
+#[test]
+fn old_names_of_norms_are_the_same_network() {
+    let altered = Altered::of("bert");
+    let path = altered.0.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let old = |name: &str| match name.contains("LayerNorm") {
+        true => name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"),
+        false => name.to_owned(),
+    };
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let renamed: Vec<_> = tensors.tensors().into_iter().map(|(name, view)| (old(&name), view)).collect();
+    std::fs::write(&path, serialize(renamed, None).unwrap()).unwrap();
+    let features = |folder: &Path| {
+        let model = Model::open(&Base::open(folder).unwrap()).unwrap();
+        let input = common::networks::input(&model, &[4, 7]);
+        let (task, workspace) = (Task::of_base(&model), Workspace::new(1));
+        model.features(&mut Eval::new(&task, &workspace), &input).unwrap().to_vec()
+    };
+    assert_eq!(features(altered.0.path()), features(&common::folder("bert")));
 }
 
 #[test]

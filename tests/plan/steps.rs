@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use taps::kernels::{Precision, Segments, Workspace, cross_entropy};
 use taps::models::InputSpec;
 use taps::runtime::{ImageSpec, Images, Input, LayerId, LayerKind, Network, TextSpec, Tokens};
-use taps::train::{Adapted, Config, Norms, Optimizer, Step, Tape, plan_step};
+use taps::train::{Adapted, Config, LayerGrad, Norms, Optimizer, Step, Tape, plan_step};
 use taps::{Base, Model};
 
 use crate::alone;
@@ -95,8 +95,11 @@ fn measured(base: &Base, model: &Model, input: &Input, setting: &Setting) -> usi
             }
             let logits = model.logits(&mut tape, input).unwrap();
             let (_, gradient) = cross_entropy(&workspace, logits.values(), &labels, 0.0);
-            let (moments, mut gradients) = (tape.take_moments(), Vec::new());
-            let mut sink = |id, gradient| gradients.push((id, gradient));
+            let (moments, mut gradients) = (tape.take_moments(), Vec::<(LayerId, LayerGrad)>::new());
+            let mut sink = |id, gradient| match gradients.iter_mut().find(|(of, _)| *of == id) {
+                Some((_, sum)) => sum.add(&gradient),
+                None => gradients.push((id, gradient)),
+            };
             tape.backward_again(model, input, &logits, gradient, &mut sink).unwrap();
             (gradients, moments)
         };
