@@ -10,9 +10,9 @@ use common::base::{TINY, Weights};
 use common::folder;
 use common::networks::{NETWORKS, input};
 use safetensors::tensor::Dtype;
-#[cfg(feature = "train")]
-use taps::device::DeviceTape;
 use taps::device::{self, Device, DeviceBase, DeviceRuntime};
+#[cfg(feature = "train")]
+use taps::device::{DeviceGrad, DeviceTape};
 #[cfg(feature = "train")]
 use taps::format::Role;
 use taps::format::{Adapter, Encoding};
@@ -20,10 +20,12 @@ use taps::format::{Adapter, Encoding};
 use taps::kernels::{Precision, cross_entropy};
 use taps::kernels::{Segments, Workspace};
 use taps::models::Options;
+#[cfg(feature = "train")]
+use taps::runtime::LayerId;
 use taps::runtime::{Arithmetic, Examples, Images, Processor, Tokens, evaluate};
 #[cfg(feature = "train")]
 use taps::train::{
-    Budget, Config, Method, Norms, Optimizer, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on,
+    Budget, Config, LayerGrad, Method, Norms, Optimizer, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on,
 };
 use taps::{Base, Input, Model, Network, Runtime};
 
@@ -104,14 +106,24 @@ fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], [by_batch, ag
     let logits = model.logits(&mut tape, &input).unwrap();
     let expected_moments = tape.take_moments();
     let (_, gradient) = cross_entropy(&workspace, logits.values(), &labels, 0.0);
-    let mut expected = Vec::new();
+    // A layer that is used twice has two gradients, which are added up.
+    let mut expected: Vec<(LayerId, LayerGrad)> = Vec::new();
+    let add = |sums: &mut Vec<(LayerId, LayerGrad)>, layer, gradient| match sums.iter_mut().find(|(of, _)| *of == layer)
+    {
+        Some((_, sum)) => sum.add(&gradient),
+        None => sums.push((layer, gradient)),
+    };
     let copy = workspace.copy(&gradient);
-    tape.backward(&logits, gradient, &mut |layer, gradient| expected.push((layer, gradient))).unwrap();
+    tape.backward(&logits, gradient, &mut |layer, gradient| add(&mut expected, layer, gradient)).unwrap();
     let logits = model.logits(&mut traced, &input).unwrap();
     traced.receive(&logits).unwrap();
     let moments = traced.take_moments();
     let mut found = Vec::new();
-    traced.backward(model, &input, &logits, &copy, &mut |layer, gradient| found.push((layer, gradient))).unwrap();
+    let mut fetch = |layer, gradient: DeviceGrad| {
+        let (weight, bias) = gradient.fetch().unwrap();
+        add(&mut found, layer, LayerGrad { weight, bias });
+    };
+    traced.backward(model, &input, &logits, &copy, &mut fetch).unwrap();
     let layers = |gradients: &mut dyn Iterator<Item = usize>| {
         let mut layers: Vec<usize> = gradients.collect();
         layers.sort_unstable();
@@ -131,10 +143,9 @@ fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], [by_batch, ag
             let off = norm(&apart) / norm(expected).max(1e-3 * largest);
             offs.push((off, model.layout().layer(*layer).name.clone()));
         };
-        let (weight, bias) = other.fetch().unwrap();
-        close(&weight, &gradient.weight);
-        assert_eq!(bias.is_some(), gradient.bias.is_some(), "{name}");
-        if let (Some(found), Some(expected)) = (&bias, &gradient.bias) {
+        close(&other.weight, &gradient.weight);
+        assert_eq!(other.bias.is_some(), gradient.bias.is_some(), "{name}");
+        if let (Some(found), Some(expected)) = (&other.bias, &gradient.bias) {
             close(found, expected);
         }
     }
