@@ -58,6 +58,8 @@ pub(super) fn diff(args: &DiffArgs, mode: Mode) -> Result<(), Error> {
     let session = Session::open(&args.base.base, &args.base.how, &[])?;
     let tuned = Base::open(&args.tuned)?;
     let tuned_model = Model::open_with(&tuned, &args.base.how.options())?;
+    tuned_model.notes().iter().for_each(|what| note(format_args!("{}: {what}", tuned.path().display())));
+    session.compare_tokenizer(&tuned)?;
     let sources: Vec<PathBuf> = tuned.sources().collect();
     let read = [inputs(&sources, "a file of the checkpoint"), inputs(&args.data, "the data")].concat();
     let out = session.output("--out", &args.out, &read)?;

@@ -38,7 +38,7 @@ pub(super) struct HowArgs {
     #[arg(long, value_name = "PIXELS", value_parser = image_size)]
     image_size: Option<[usize; 2]>,
     /// Longest token sequence; what is longer loses its end [default: the adapter's, the one in the base's
-    /// sentence_bert_config.json, or 128]
+    /// sentence_bert_config.json or tokenizer_config.json, or 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// How the outputs for tokens become one row [default: the adapter's, or as the base's files say]
@@ -207,6 +207,19 @@ impl Session {
             note(format_args!("{origin}: {}", OTHER_BASE));
         }
         Ok(())
+    }
+
+    /// Fails where the folder of another checkpoint has a tokenizer that makes other tokens: what was tuned there reads others
+    /// than an adapter here would.
+    pub(super) fn compare_tokenizer(&self, other: &Base) -> Result<(), Error> {
+        let path = other.folder().join("tokenizer.json");
+        let Some(own) = self.tokenizer.as_ref().filter(|_| path.is_file()) else { return Ok(()) };
+        let theirs = Tokenizer::open(&path, own.max_tokens())?.settings();
+        let (key, own) = (Settings::TOKENIZER, own.settings());
+        match theirs.get(key) == own.get(key) {
+            true => Ok(()),
+            false => Err(Error::Failed(format!("{}: it makes other tokens than that of the base", path.display()))),
+        }
     }
 
     /// Whether loading an adapter with another setting of this name is an error.

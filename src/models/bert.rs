@@ -194,11 +194,10 @@ impl Head {
     fn of(base: &Base, config: &Config, sentence: &Sentence, has_pooler: bool) -> Self {
         let classifier = base.find("classifier.weight").map(|id| base.tensor(id).shape);
         let class = config.class();
-        let by_pooler = match class {
-            Some(class) => class == "BertForSequenceClassification",
-            // Of the classes of transformers with such a head only this one has a pooler.
-            None => classifier.is_some() && has_pooler,
-        };
+        // Whatever class wrote a pooler and such a head: transformers classifies with both. The folder of another pooling
+        // has a head over that one, unless its class says otherwise.
+        let is_of_sequences = class == Some("BertForSequenceClassification");
+        let by_pooler = is_of_sequences || (classifier.is_some() && has_pooler);
         let or = if by_pooler { Pooling::Pooler } else { Pooling::Mean };
         let problem = config.optional("problem_type").and_then(Value::as_str);
         let other = match (classifier, class, problem) {
@@ -208,6 +207,9 @@ impl Head {
             }
             (_, _, Some(problem @ ("regression" | "multi_label_classification"))) => {
                 Some(format!("is for {problem} (problem_type)"))
+            }
+            _ if is_of_sequences && sentence.pooling.is_some() => {
+                Some("is that of a BertForSequenceClassification, and the folder's pooling is another".to_owned())
             }
             (Some([1, _]), ..) => Some("gives one score and no classes".to_owned()),
             _ => None,

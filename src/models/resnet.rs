@@ -133,7 +133,8 @@ impl ResNet {
         let mut layers = LayoutBuilder::new(base, "resnet");
         let names = Names::of(&layers);
         let channels = config.channels()?;
-        let eps = config.eps("batch_norm_eps", 1e-5)?;
+        // transformers' class has no such key, and always this.
+        let eps = if matches!(names, Names::HuggingFace(_)) { 1e-5 } else { config.eps("batch_norm_eps", 1e-5)? };
         let norm = |layer, activation| BatchNorm { layer, eps, activation };
         let [conv, bn] = names.stem();
         let width = layers.width(&conv).unwrap_or(64);

@@ -56,6 +56,18 @@ pub(super) struct Sentence {
 /// Modules whose embedding differs from the encoder's by its length only, or not at all.
 const HARMLESS: [&str; 2] = ["Normalize", "Dropout"];
 
+/// Keys of sentence_bert_config.json that change what is computed.
+const NOT_IMPLEMENTED: [&str; 8] = [
+    "query_expansion",
+    "query_length",
+    "document_length",
+    "config_args",
+    "config_kwargs",
+    "tokenizer_args",
+    "processor_kwargs",
+    "processing_kwargs",
+];
+
 impl Sentence {
     /// Reads the files beside a base's weights; without any there is nothing to say.
     ///
@@ -78,8 +90,7 @@ impl Sentence {
             prompt: folder.prompt(included)?,
             lowercase: false,
         };
-        let is_one = modules.is_some() || sentence.pooling.is_some();
-        folder.encoder(&mut sentence, is_one)?;
+        folder.encoder(&mut sentence)?;
         Ok(sentence)
     }
 }
@@ -174,12 +185,13 @@ impl Folder<'_> {
     }
 
     /// What is said of the encoder's inputs.
-    fn encoder(&self, sentence: &mut Sentence, is_one: bool) -> Result<(), Error> {
+    fn encoder(&self, sentence: &mut Sentence) -> Result<(), Error> {
         const FILE: &str = "sentence_bert_config.json";
         let json = self.read(FILE)?.unwrap_or_default();
         let stated = |key: &str| json.get(key).filter(|value| !value.is_null());
-        for key in ["query_expansion", "query_length", "document_length"] {
-            if let Some(value) = stated(key) {
+        let unset = |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+        for key in NOT_IMPLEMENTED {
+            if let Some(value) = stated(key).filter(|value| !unset(value)) {
                 return Err(self.wrong(FILE, key, value, "null; nothing else is implemented"));
             }
         }
@@ -190,7 +202,7 @@ impl Folder<'_> {
             let length =
                 as_size(length).ok_or_else(|| self.wrong(FILE, "max_seq_length", length, "a positive integer"))?;
             sentence.max_tokens = Some(length);
-        } else if is_one {
+        } else {
             // Where it is in nobody's way transformers writes 10^30.
             let tokenizer = self.read("tokenizer_config.json")?.unwrap_or_default();
             sentence.max_tokens = tokenizer.get("model_max_length").and_then(as_size);

@@ -198,6 +198,39 @@ fn old_names_of_norms_are_the_same_network() {
     assert_eq!(features(altered.0.path()), features(&common::folder("bert")));
 }
 
+/// A pooler and a head over it are of one network whatever class wrote them, and no head for another pooling is used.
+#[test]
+fn a_head_is_used_with_what_it_was_made_for() {
+    for class in [json!(["MyBert"]), json!(["BertModel"]), json!(["BertForMaskedLM"]), json!([])] {
+        let altered = Altered::of("bert_classifier").set("config.json", &json!({"architectures": class}));
+        let model = altered.open().unwrap();
+        assert_eq!(model.settings().get("pooling"), Some("pooler"), "{class}");
+        assert!(model.notes().is_empty() && model.layout().layer(model.layout().head()).weight.tensor.is_some());
+    }
+    let pooling = json!({"pooling_mode_mean_tokens": true});
+    let model = Altered::of("bert_classifier").set("1_Pooling/config.json", &pooling).open().unwrap();
+    assert_eq!(model.settings().get("pooling"), Some("mean"));
+    assert!(model.layout().layer(model.layout().head()).weight.tensor.is_none());
+    assert!(model.notes()[0].contains("BertForSequenceClassification"), "{:?}", model.notes());
+}
+
+#[test]
+fn what_is_said_of_texts_elsewhere_counts() {
+    let limit = |altered: &Altered| match altered.open().unwrap().input() {
+        InputSpec::Tokens(texts) => texts.max_tokens,
+        InputSpec::Images(_) => panic!("a bert reads texts"),
+    };
+    assert_eq!(limit(&Altered::of("bert").set("tokenizer_config.json", &json!({"model_max_length": 8}))), Some(8));
+    assert_eq!(limit(&Altered::of("bert").set("tokenizer_config.json", &json!({"model_max_length": 1e30}))), None);
+    for key in ["config_kwargs", "tokenizer_args", "processing_kwargs"] {
+        let set = |value: Value| Altered::of("sentences").set("sentence_bert_config.json", &json!({key: value}));
+        set(json!({"num_hidden_layers": 1})).is_refused(key, &["sentence_bert_config.json", key]);
+        assert!(set(json!({})).open().is_ok(), "{key}");
+    }
+    let eps = Altered::of("resnet_transformers").set("config.json", &json!({"batch_norm_eps": 0.1}));
+    assert_eq!(eps.open().unwrap().settings(), Altered::of("resnet_transformers").open().unwrap().settings());
+}
+
 #[test]
 fn a_network_of_a_name_that_says_more_is_refused() {
     let named = |name: &str| json!({"architecture": name, "model_args": {"num_heads": 2, "img_size": 16}});

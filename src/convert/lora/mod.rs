@@ -110,6 +110,25 @@ const WITHIN: [&str; 4] = ["bert.", "vit.", "deit.", "resnet."];
 #[derive(Default)]
 struct Prefix(Option<String>);
 
+/// Names of the modules of a vision transformer since version 5 of transformers, and the names that its tensors have in
+/// checkpoints all the same.
+const RENAMED: [(&str, &str); 6] = [
+    ("attention.q_proj", "attention.attention.query"),
+    ("attention.k_proj", "attention.attention.key"),
+    ("attention.v_proj", "attention.attention.value"),
+    ("attention.o_proj", "attention.output.dense"),
+    ("mlp.fc1", "intermediate.dense"),
+    ("mlp.fc2", "output.dense"),
+];
+
+/// What a module of such a vision transformer is called in a checkpoint.
+fn renamed(module: &str) -> Option<String> {
+    let at = if module.starts_with("layers.") { 0 } else { module.find(".layers.")? + 1 };
+    let (number, part) = module[at + "layers.".len()..].split_once('.')?;
+    let (_, old) = RENAMED.iter().find(|(new, _)| *new == part)?;
+    Some(format!("{}encoder.layer.{number}.{old}", &module[..at]))
+}
+
 impl Prefix {
     /// The layer of a module, whose name may have other first parts: `bert.encoder.layer.0…` for `encoder.layer.0…`, or the
     /// other way round.
@@ -119,12 +138,16 @@ impl Prefix {
             (rest.is_empty() || rest.ends_with('.')).then(|| rest.to_owned())
         };
         let tapped = |layer: &Layer| layer.kind.is_tapped();
-        let found = layout.layers().filter(|(_, layer)| tapped(layer)).find_map(|(id, layer)| {
-            let more = of(module, &layer.name).map(|rest| format!("+{rest}"));
-            let less = || of(&layer.name, module).filter(|rest| WITHIN.contains(&rest.as_str()));
-            let prefix = more.or_else(|| less().map(|rest| format!("-{rest}")))?;
-            self.0.as_ref().is_none_or(|known| *known == prefix).then_some((id, prefix))
-        });
+        let known = self.0.clone();
+        let locate = |module: &str| {
+            layout.layers().filter(|(_, layer)| tapped(layer)).find_map(|(id, layer)| {
+                let more = of(module, &layer.name).map(|rest| format!("+{rest}"));
+                let less = || of(&layer.name, module).filter(|rest| WITHIN.contains(&rest.as_str()));
+                let prefix = more.or_else(|| less().map(|rest| format!("-{rest}")))?;
+                known.as_ref().is_none_or(|known| *known == prefix).then_some((id, prefix))
+            })
+        };
+        let found = locate(module).or_else(|| locate(&renamed(module)?));
         let Some((id, prefix)) = found else {
             return Err(match module.ends_with("pooler.dense") {
                 true => {
@@ -265,5 +288,24 @@ fn labels(given: &[String], layout: &Layout, classes: usize) -> Result<Vec<Strin
     match found.len() == classes {
         true => Ok(found.to_vec()),
         false => Err(format!("its head has {classes} classes, and there are {} labels", found.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_of_newer_vision_transformers_have_the_names_of_their_tensors() {
+        let cases = [
+            ("vit.layers.0.attention.q_proj", Some("vit.encoder.layer.0.attention.attention.query")),
+            ("layers.11.attention.o_proj", Some("encoder.layer.11.attention.output.dense")),
+            ("vit.layers.3.mlp.fc2", Some("vit.encoder.layer.3.output.dense")),
+            ("vit.encoder.layer.0.attention.attention.query", None),
+            ("blocks.0.mlp.fc1", None),
+        ];
+        for (module, expected) in cases {
+            assert_eq!(renamed(module).as_deref(), expected, "{module}");
+        }
     }
 }

@@ -122,9 +122,21 @@ impl File {
             return Err(format!("version {version:?}, and 1.0 is known"));
         }
         let truncation: Option<Truncation> = section(sections.truncation, "truncation", 4096)?;
-        let direction = match truncation.map_or(Direction::Right, |truncation| truncation.direction) {
+        let of_file = match truncation.map_or(Direction::Right, |truncation| truncation.direction) {
             Direction::Left => TruncationDirection::Left,
             Direction::Right => TruncationDirection::Right,
+        };
+        let direction = match config.and_then(|config| config.get("truncation_side")) {
+            None | Some(Value::Null) => of_file,
+            Some(side) => match side.as_str() {
+                Some("left") => TruncationDirection::Left,
+                Some("right") => TruncationDirection::Right,
+                _ => {
+                    return Err(format!(
+                        "tokenizer_config.json: truncation_side is {side}, and left or right is known"
+                    ));
+                }
+            },
         };
         let added: Vec<Added> = section(sections.added_tokens, "added_tokens", 8 << 20)?.unwrap_or_default();
         let mut normalizers = Normalizers::check(sections.normalizer)?;

@@ -62,7 +62,7 @@ pub struct Encoded {
 impl Tokenizer {
     /// Opens a `tokenizer.json`; no sequence will be longer than `max_tokens`, special tokens included. Where
     /// `tokenizer_config.json` beside it is of a BERT, its `do_lower_case`, `strip_accents` and `tokenize_chinese_chars`
-    /// count, as in transformers.
+    /// count, and its `truncation_side` in any case, as in transformers.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::File`], [`Error::Hazard`] if the file is malformed, or holds what is not known to be harmless,
@@ -341,6 +341,19 @@ mod tests {
         assert_eq!(first("{}"), 4);
         assert_eq!(first("{\"do_lower_case\": false, \"tokenizer_class\": \"BertTokenizer\"}"), 1);
         assert_eq!(first("{\"do_lower_case\": false, \"tokenizer_class\": \"PreTrainedTokenizerFast\"}"), 4);
+    }
+
+    #[test]
+    fn a_config_decides_which_end_is_cut_off() {
+        let folder = Folder::new();
+        let path = folder.write("tokenizer.json", tokenizer_json(true));
+        let found = |config: &str| {
+            folder.write("tokenizer_config.json", config);
+            Tokenizer::open(&path, 4).map(|tokenizer| ids(&tokenizer, "red red blue blue"))
+        };
+        assert_eq!(found("{}").unwrap(), [2, 4, 4, 3]);
+        assert_eq!(found("{\"truncation_side\": \"left\"}").unwrap(), [2, 7, 7, 3]);
+        assert!(found("{\"truncation_side\": \"both\"}").err().unwrap().to_string().contains("truncation_side"));
     }
 
     /// Names and files, as `tests/golden/tokenizers/make_tokenizers.py` writes them.
