@@ -141,6 +141,12 @@ impl Bert {
             Pooling::Pooler => Pool::Pooler(layers.layer(LayerKind::Linear, &name, &[hidden; 2], true)?),
         };
         let mut notes = Vec::new();
+        if own.over_another && pooling == own.pooling {
+            let name = pooling.name();
+            notes.push(format!(
+                "its head is over {name} pooling, as the folder says, and not over the pooler, as its class has it"
+            ));
+        }
         let left_out = own.other_than_classes.or_else(|| {
             let of = (pooling != own.pooling).then(|| format!("was made for {} pooling", own.pooling.name()))?;
             base.find("classifier.weight").map(|_| of)
@@ -186,6 +192,8 @@ impl Bert {
 /// What a checkpoint's own head is made for.
 struct Head {
     pooling: Pooling,
+    /// Whether its class has it over the pooler, and the folder over that pooling.
+    over_another: bool,
     /// Why the tensors called `classifier` give no class scores of a text, where they do not.
     other_than_classes: Option<String>,
 }
@@ -194,8 +202,8 @@ impl Head {
     fn of(base: &Base, config: &Config, sentence: &Sentence, has_pooler: bool) -> Self {
         let classifier = base.find("classifier.weight").map(|id| base.tensor(id).shape);
         let class = config.class();
-        // Whatever class wrote a pooler and such a head: transformers classifies with both. The folder of another pooling
-        // has a head over that one, unless its class says otherwise.
+        // Whatever class wrote a pooler and such a head: transformers classifies with both. In a folder that names another
+        // pooling the head is over that one.
         let is_of_sequences = class == Some("BertForSequenceClassification");
         let by_pooler = is_of_sequences || (classifier.is_some() && has_pooler);
         let or = if by_pooler { Pooling::Pooler } else { Pooling::Mean };
@@ -208,13 +216,12 @@ impl Head {
             (_, _, Some(problem @ ("regression" | "multi_label_classification"))) => {
                 Some(format!("is for {problem} (problem_type)"))
             }
-            _ if is_of_sequences && sentence.pooling.is_some() => {
-                Some("is that of a BertForSequenceClassification, and the folder's pooling is another".to_owned())
-            }
             (Some([1, _]), ..) => Some("gives one score and no classes".to_owned()),
             _ => None,
         };
-        Self { pooling: sentence.pooling.unwrap_or(or), other_than_classes: other }
+        let pooling = sentence.pooling.unwrap_or(or);
+        let over_another = is_of_sequences && classifier.is_some() && pooling != Pooling::Pooler && other.is_none();
+        Self { pooling, over_another, other_than_classes: other }
     }
 }
 
