@@ -188,6 +188,15 @@ fn wrong_use_is_2_and_failure_is_1() {
     assert_eq!((code, message.contains("learning rate is 0")), (2, true), "{message}");
     let (code, message) = failure(&["eval", "--base", "no/such/base", "--data", DIGITS]);
     assert_eq!((code, message.contains("no/such/base")), (1, true), "{message}");
+    let out = folder.path().join("y.taps");
+    for (flags, said) in [
+        (&["--layers", "nope", "--method", "head"][..], "--layers"),
+        (&["--max-tokens", "4"], "--max-tokens"),
+        (&["--mixup", "1.5"], "mixup"),
+    ] {
+        let (code, message) = failure(&train(&out, flags));
+        assert!(code == 2 && message.contains(said) && !out.exists(), "{flags:?}: {code}: {message}");
+    }
     for (size, said) in [("16384", "patches"), ("99999999999", "pixels"), ("0", "pixels")] {
         let (code, message) = failure(&["eval", "--base", BASE, "--image-size", size, "--data", DIGITS]);
         assert!((1..=2).contains(&code) && message.contains(said), "{size}: {code}: {message}");

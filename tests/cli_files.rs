@@ -120,7 +120,6 @@ fn no_command_writes_over_what_it_reads() {
     success(&["keygen", path(&at("key"))]);
     let files: Vec<PathBuf> =
         [base.join("model.safetensors"), base.join("config.json"), adapter.clone(), at("key")].into_iter().collect();
-    let before: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     let (base, adapter) = (path(&base), path(&adapter));
     let [weights, config, _, key] = [0, 1, 2, 3].map(|number| path(&files[number]));
     let (link, hard) = (at("link.taps"), at("hard.taps"));
@@ -140,9 +139,37 @@ fn no_command_writes_over_what_it_reads() {
     for out in [path(&link), path(&hard), &around] {
         cases.push(vec!["scale", adapter, out, "--base", base, "--lines", "0.6,0.4"]);
     }
+    // Labels that lie beside images, files that a folder leads to, a name that the base would read, and keys.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["digits-images-idx3-ubyte", "digits-labels-idx1-ubyte"] {
+        fs::copy(root.join(DATA).join(name), at(name)).unwrap();
+    }
+    let linked = at("linked");
+    fs::create_dir(&linked).unwrap();
+    for name in ["digits-images-idx3-ubyte", "digits-labels-idx1-ubyte"] {
+        symlink(at(name), linked.join(name)).unwrap();
+    }
+    let [images, labels] = ["digits-images-idx3-ubyte", "digits-labels-idx1-ubyte"].map(at);
+    let (processor, public) = (Path::new(base).join("preprocessor_config.json"), at("key.pub"));
+    let files: Vec<PathBuf> = files.iter().cloned().chain([labels.clone(), public.clone()]).collect();
+    let before: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    let of_data = |data: &'_ Path, out: &'_ Path| -> Vec<String> {
+        ["train", "--base", base, "--data", path(data), "--task", "t", "--out", path(out)].map(str::to_owned).to_vec()
+    };
+    let owned = [
+        of_data(&images, &labels),
+        of_data(&linked, &labels),
+        of_data(&linked, &images),
+        of_data(&images, &processor),
+        ["rank", "--base", base, "--data", path(&images), "--out", path(&labels)].map(str::to_owned).to_vec(),
+        ["sign", adapter, "--key", key, "--out", path(&public)].map(str::to_owned).to_vec(),
+        ["scale", adapter, path(&public), "--base", base, "--lines", "0.6,0.4"].map(str::to_owned).to_vec(),
+    ];
+    cases.extend(owned.iter().map(|args| args.iter().map(String::as_str).collect()));
     for args in cases {
         let (code, message) = failure(&args);
         assert_eq!(code, 2, "{args:?}: {message}");
+        assert!(!processor.exists(), "{args:?}");
         for (file, before) in files.iter().zip(&before) {
             assert!(fs::read(file).unwrap() == *before, "{args:?} changed {}", file.display());
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Error;
 use super::keys::public_keys;
-use super::output::Input;
+use super::output::{Input, inputs};
 use crate::files;
 use crate::format::{Adapter, Draft, PublicKey};
 use crate::runtime::{self, Settings};
@@ -36,8 +36,8 @@ impl TrustArgs {
     }
 
     /// The files of the keys, as inputs of a command.
-    pub(super) fn files(&self) -> impl Iterator<Item = Input<'_>> {
-        self.trust.iter().map(|path| (path.as_path(), "a key"))
+    pub(super) fn files(&self) -> Vec<Input> {
+        inputs(&self.trust, "a key")
     }
 }
 

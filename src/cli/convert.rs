@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::adapter_file::{TrustArgs, check_names};
 use super::console::note;
-use super::output::inputs;
+use super::output::{data, inputs};
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, quantity};
@@ -61,7 +61,7 @@ pub(super) fn diff(args: &DiffArgs, mode: Mode) -> Result<(), Error> {
     tuned_model.notes().iter().for_each(|what| note(format_args!("{}: {what}", tuned.path().display())));
     session.compare_tokenizer(&tuned)?;
     let sources: Vec<PathBuf> = tuned.sources().collect();
-    let read = [inputs(&sources, "a file of the checkpoint"), inputs(&args.data, "the data")].concat();
+    let read = [inputs(&sources, "a file of the checkpoint"), data(&args.data)].concat();
     let out = session.output("--out", &args.out, &read)?;
     check_names(&args.task, tuned_model.layout().labels())?;
     let labels = Some(tuned_model.layout().labels()).filter(|labels| !labels.is_empty());

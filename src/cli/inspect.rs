@@ -41,10 +41,10 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     if let Some(session) = &session {
         session.runtime(mode).load_bytes(&file.bytes, &file.origin())?;
     }
-    let read = [inputs([&args.adapter], "the adapter"), args.trust.files().collect()].concat();
+    let read = [inputs([&args.adapter], "the adapter"), args.trust.files()].concat();
     let out = args.svg.as_ref().map(|out| match &session {
         Some(session) => session.output("--svg", out, &read),
-        None => output("--svg", out, read),
+        None => output("--svg", out, &read),
     });
     let out = out.transpose()?;
     let base = session.as_ref().map(|session| (&session.base, &session.model));

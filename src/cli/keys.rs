@@ -98,7 +98,7 @@ pub(super) struct SignArgs {
 
 pub(super) fn sign(args: &SignArgs, mode: Mode) -> Result<(), Error> {
     let out = args.out.as_ref().unwrap_or(&args.adapter);
-    let place = output("--out", out, args.trust.files().chain([(args.key.as_path(), "the secret key")]))?;
+    let place = output("--out", out, &[args.trust.files(), vec![(args.key.clone(), "the secret key")]].concat())?;
     warn_of_readers(&args.key);
     let key = SecretKey::from_bytes(&key(&args.key, SECRET)?);
     let file = args.trust.keys()?.read(&args.adapter)?;
@@ -115,6 +115,11 @@ pub(super) fn sign(args: &SignArgs, mode: Mode) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether there is a file with a key.
+pub(super) fn holds_key(path: &Path) -> bool {
+    path.is_file() && [PUBLIC, SECRET].iter().any(|kind| key(path, kind).is_ok())
+}
+
 /// Public keys from the files that flags name.
 pub(super) fn public_keys(paths: &[PathBuf]) -> Result<Vec<PublicKey>, Error> {
     paths.iter().map(|path| key(path, PUBLIC).map(PublicKey::from_bytes)).collect()
@@ -129,7 +134,7 @@ fn public_path(secret: &Path) -> PathBuf {
 /// The key of a kind in a file of one line.
 fn key(path: &Path, kind: &str) -> Result<[u8; 32], Error> {
     let refuse = |why: &str| Error::Usage(format!("{}: {why}", path.display()));
-    let bytes = files::read_up_to(path, 4096).map_err(|error| refuse(&error.to_string()))?;
+    let bytes = files::read_up_to(path, 4096).map_err(|error| Error::Usage(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| refuse("not a key that taps keygen made"))?;
     let digits = match text.trim_end().split_once(' ') {
         Some((found, digits)) if found == kind => digits,

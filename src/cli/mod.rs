@@ -53,8 +53,8 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
     /// Threads to compute with [default: one per core]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
 }
 
 #[derive(Subcommand)]
@@ -129,7 +129,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, clap::E
 /// How many threads a command computes on: those that were asked for, and no more than there are cores.
 fn threads(cli: &Cli) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let asked = cli.threads.map_or(cores, usize::from);
+    let asked = cli.threads.map_or(cores, |threads| threads as usize);
     if asked > cores {
         console::note(format_args!("--threads {asked}: this machine has {cores} cores, and so many threads are used"));
     }

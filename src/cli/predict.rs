@@ -55,7 +55,12 @@ impl Args {
         }
         // A blank line is a text, too: what is printed are as many lines.
         let lines: Result<Vec<String>, _> = stdin().lock().lines().collect();
-        lines.map_err(|error| Error::Failed(format!("stdin: {error}")))
+        let mut lines = lines.map_err(|error| Error::Failed(format!("stdin: {error}")))?;
+        // As files may begin with.
+        if let Some(rest) = lines.first().and_then(|first| first.strip_prefix('\u{feff}')) {
+            lines[0] = rest.to_owned();
+        }
+        Ok(lines)
     }
 }
 

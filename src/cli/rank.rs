@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::output::data;
 use super::progress::{Progress, stop_on_signals};
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::{Error, Mode};
@@ -36,7 +37,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let session = Session::open(&args.base.base, &args.base.how, &[])?;
-    let out = session.output("--out", &args.out, &[(&args.data, "the data")])?;
+    let out = session.output("--out", &args.out, &data([&args.data]))?;
     let how = args.read.options(session.image.as_ref())?;
     let examples = session.examples(&args.data, how)?;
     stop_on_signals();

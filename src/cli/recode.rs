@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::{Value, json};
 
 use super::adapter_file::{AdapterFile, TrustArgs};
-use super::output::inputs;
+use super::output::{data, inputs};
 use super::session::{BaseArgs, ReadArgs, Session};
 use super::text::{bytes, percent};
 use super::{Error, Mode, quantity};
@@ -162,7 +162,7 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let files = [args.trust.keys()?.read(&args.adapter)?];
     let adapter = files[0].adapter()?;
     let session = Session::open(&args.base.base, &args.base.how, &files)?;
-    let read = [inputs([&args.adapter], "the adapter"), inputs(&args.data, "the data")].concat();
+    let read = [inputs([&args.adapter], "the adapter"), data(&args.data)].concat();
     let out = session.output("OUT", &args.out, &read)?;
     let labels: Vec<String> = adapter.labels().map(str::to_owned).collect();
     let labels = if labels.is_empty() { session.model.layout().labels() } else { &labels };

@@ -209,7 +209,12 @@ impl Measured {
         let digest = digest.map(|digest| digest.to_string());
         if record.task != task || record.adapter.is_some() && record.adapter != digest {
             let (path, of) = (path.display(), record.task);
-            let message = format!("{path}: the record of another adapter, of task {of}: name that of {task}");
+            let message = match of == task {
+                true => format!(
+                    "{path}: the record of another adapter of task {of}: the file that it names has other bytes"
+                ),
+                false => format!("{path}: the record of another adapter, of task {of}: name that of {task}"),
+            };
             return Err(Error::Usage(message));
         }
         Ok(Self { out: Output::at(path)?, all })

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::adapter_file::TrustArgs;
 use super::console::note;
 use super::folder::{Folder, Tuned};
-use super::output::output;
+use super::output::{inputs, output};
 use super::pictures::{HeatMap, Page, Row, curves, scatter, table};
 use super::session::{HowArgs, Session};
 use super::{Error, Mode};
@@ -42,10 +42,10 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let out = args.out.clone().unwrap_or_else(|| args.folder.join("report.html"));
     let session = args.base.as_ref().map(|path| Session::open(path, &args.how, &[])).transpose()?;
     let read: Vec<PathBuf> = Folder::files(&args.folder)?;
-    let inputs: Vec<_> = read.iter().map(|path| (path.as_path(), "a file to report on")).collect();
+    let read = inputs(&read, "a file to report on");
     let place = match &session {
-        Some(session) => session.output("--out", &out, &inputs)?,
-        None => output("--out", &out, inputs)?,
+        Some(session) => session.output("--out", &out, &read)?,
+        None => output("--out", &out, &read)?,
     };
     let folder = Folder::read(&args.folder, &args.trust.keys()?, session.as_ref(), mode)?;
     folder.problems.iter().for_each(|problem| note(format_args!("left out {problem}")));

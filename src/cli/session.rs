@@ -167,11 +167,17 @@ impl Session {
         }
         model.notes().iter().for_each(|what| note(format_args!("{}: {what}", base.path().display())));
         let (tokenizer, image) = match model.input() {
+            InputSpec::Tokens(_) if how.image_size.is_some() => {
+                return Err(Error::Usage("--image-size: the base reads texts".to_owned()));
+            }
             InputSpec::Tokens(texts) => {
                 let stated = how.max_tokens.map(|tokens| tokens as usize).or(wanted.max_tokens).or(texts.max_tokens);
                 let max_tokens = stated.unwrap_or(MAX_TOKENS).min(texts.longest);
                 let tokenizer = Tokenizer::open(base.folder().join("tokenizer.json"), max_tokens)?;
                 (Some(tokenizer.with_prompt(&texts.prompt, texts.lowercase)), None)
+            }
+            InputSpec::Images(_) if how.max_tokens.is_some() => {
+                return Err(Error::Usage("--max-tokens: the base reads images".to_owned()));
             }
             InputSpec::Images(spec) => {
                 memory::check(&model, &spec)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::adapter_file::{AdapterFile, check_names};
 use super::engine::DeviceArgs;
 use super::image_args::AugmentArgs;
-use super::output::inputs;
+use super::output::{self, inputs};
 use super::planned::Planned;
 use super::progress::{Progress, stop_on_signals};
 use super::record::{self, Record, Recorder};
@@ -96,13 +96,13 @@ pub(super) fn run(args: &Args, mode: Mode) -> Result<(), Error> {
     let session = Session::open(&args.base.base, &args.base.how, &[])?;
     // All that is written is checked before the work whose result it takes.
     let data = [Some(&args.data), args.validation_data.as_ref(), args.replay.as_ref()].into_iter().flatten();
-    let mut read = inputs(data, "the data");
+    let mut read = output::data(data);
     read.extend(inputs(args.tune.ranking(), "the ranking"));
     let out = session.output("--out", &args.out, &read)?;
-    read.push((&args.out, "the adapter to write"));
+    read.push((args.out.clone(), "the adapter to write"));
     let record_path = record::path(&args.out);
     let record_out = args.record.then(|| session.output("--record", &record_path, &read)).transpose()?;
-    read.push((&record_path, "the record to write"));
+    read.push((record_path.clone(), "the record to write"));
     let locked = args.checkpoint.as_ref().map(|path| {
         session.output("--checkpoint", path, &read)?;
         Lock::of(path).map_err(|error| Error::Usage(format!("--checkpoint: {error}")))

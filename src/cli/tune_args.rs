@@ -202,6 +202,9 @@ impl TuneArgs {
     /// The settings, for a base at `base`.
     pub(super) fn config(&self, base: &Path, threads: usize) -> Result<Config, Error> {
         let (default, auto) = (Config::default(), self.encoding == EncodingArg::Auto);
+        if !self.layers.is_empty() && !matches!(self.method, MethodArg::Taps) {
+            return Err(Error::Usage("--layers: only --method taps tunes layers that are named".to_owned()));
+        }
         Ok(Config {
             method: match (self.method, self.patch) {
                 (MethodArg::Head, _) => Method::Head,

@@ -97,6 +97,12 @@ pub enum Error {
         /// The other.
         b: String,
     },
+    /// The name of a class folder is no text.
+    #[error("{}: a class has the name of its folder, which is not UTF-8; rename it", path.display())]
+    ClassName {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The subfolders of a folder are no classes.
     #[error("{}: {} are the parts of a data set and no classes; name one of them", path.display(), list(found))]
     Splits {
@@ -127,7 +133,7 @@ pub enum Error {
         delimiter: char,
     },
     /// A file is not text.
-    #[error("{}: not UTF-8 from byte {at} on; save it as UTF-8", path.display())]
+    #[error("{}: not UTF-8 from byte {at} on, as UTF-16 or Latin-1 are not; save it as UTF-8", path.display())]
     Utf8 {
         /// The file.
         path: PathBuf,

@@ -72,6 +72,12 @@ impl ImageFolder {
         let given = options.labels;
         let (folders, outside): (Vec<PathBuf>, Vec<PathBuf>) =
             entries(path)?.into_iter().partition(|entry| entry.is_dir());
+        // Names that are not UTF-8 would become one.
+        if let Some(folder) =
+            folders.iter().find(|folder| folder.file_name().is_some_and(|name| name.to_str().is_none()))
+        {
+            return Err(Error::ClassName { path: folder.clone() });
+        }
         let names: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
         let is_split = |name: &String| SPLITS.contains(&name.to_lowercase().as_str());
         if given.is_none() && !names.is_empty() && names.iter().all(is_split) {
@@ -349,6 +355,16 @@ mod tests {
         let skipped: Vec<String> = some.skipped.iter().map(|(file, _)| name(file)).collect();
         assert_eq!(skipped, ["5.ppm", "6"]);
         assert_eq!((some.notes.len(), some.notes[0].count), (1, 1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_class_has_a_name_that_is_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = cats_and_dogs();
+        let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"c\xff"));
+        std::fs::rename(folder.path().join("cat"), &odd).unwrap();
+        assert!(matches!(read(&folder, None, 0.5), Err(Error::ClassName { path }) if path == odd));
     }
 
     #[cfg(unix)]

@@ -6,6 +6,9 @@ use crate::files::parse_json;
 use serde_json::Value;
 use std::path::Path;
 
+/// Whole numbers that f64 can tell apart are below.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Records of a JSONL file, whose columns are the keys of its first object.
 pub(super) fn read_json_lines(path: &Path, columns: &Columns, labelled: bool) -> Result<Records> {
     let content = read_text(path)?;
@@ -36,6 +39,12 @@ pub(super) fn read_json_lines(path: &Path, columns: &Columns, labelled: bool) ->
         };
         let label = match label.as_ref().and_then(|label| object.get(label)) {
             Some(Value::String(label)) => Some(label.trim().to_string()),
+            // Beyond these not every whole number is one of its own.
+            Some(Value::Number(label))
+                if label.as_f64().is_some_and(|number| label.is_f64() && number.abs() >= EXACT) =>
+            {
+                return Err(malformed(format!("the label {label} is too large for a number; write it as a string")));
+            }
             Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
             Some(Value::Array(_) | Value::Object(_)) if labelled => {
                 return Err(malformed("the label is neither a string nor a number".into()));
@@ -74,6 +83,7 @@ mod tests {
             "{\"text\": 1, \"label\": 1}",
             "{\"label\": 1}",
             "{\"text\": \"a\", \"label\": []}",
+            "{\"text\": \"a\", \"label\": 100000000000000000000001}",
         ];
         for line in lines {
             let error = read(&format!("{{\"text\": \"a\", \"label\": 1}}\n{line}")).unwrap_err();

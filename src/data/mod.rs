@@ -43,7 +43,7 @@ pub use idx::{IdxError, IdxImages, parse_idx_images, parse_idx_labels, read_idx_
 pub use image_folder::{FolderOptions, MAX_SKIPPED_SHARE};
 pub use images::{ImageSet, read_images};
 pub use note::Note;
-pub use open::{Options, open};
+pub use open::{Options, beside, open};
 pub use text::{TextSet, Texts, read_texts};
 pub use tokenizer::{Encoded, Tokenizer};
 

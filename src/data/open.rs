@@ -70,9 +70,18 @@ pub fn open(path: impl AsRef<Path>, how: &Options<'_>) -> Result<Dataset> {
     }
 }
 
+/// The files that reading the examples at `path` reads beside it: the labels of IDX images. Of a folder every file in it
+/// counts.
+pub fn beside(path: &Path) -> Option<PathBuf> {
+    (is_idx(path) && path.is_file()).then(|| labels_of(path))
+}
+
+fn labels_of(images: &Path) -> PathBuf {
+    images.with_file_name(file_name(images).replace("images", "labels").replace("idx3", "idx1"))
+}
+
 fn from_idx(images: &Path, how: &Options<'_>) -> Result<Dataset> {
-    let labels = images.with_file_name(file_name(images).replace("images", "labels").replace("idx3", "idx1"));
-    let set = ImageSet::from_idx(images, labels, image_spec(images, how)?, how.labels)?;
+    let set = ImageSet::from_idx(images, labels_of(images), image_spec(images, how)?, how.labels)?;
     Ok(Dataset::Images(set.augmented(how.augment)))
 }
 

@@ -15,6 +15,9 @@ pub(super) fn read_separated(
     labelled: bool,
 ) -> Result<Records> {
     let content = files::read(path)?;
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return Err(Error::Utf8 { path: path.to_path_buf(), at: 0 });
+    }
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
     let mut found = Records::default();
     if quoting {

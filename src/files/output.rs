@@ -1,5 +1,6 @@
 //! Where a file is written: checked before the work whose result it takes, and replaced whole.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
@@ -46,6 +47,10 @@ impl Output {
             return Err(Error::LongName { path: path.to_owned(), found: length, most: LONGEST });
         }
         let target = follow(path)?;
+        // What /dev/stdout and the like lead to: replaced by rename it would no longer be this process's.
+        if path != target && (target.starts_with("/proc") || path.starts_with("/proc") || is_stream(path)) {
+            return Err(no_file("a stream of a process"));
+        }
         match std::fs::metadata(&target) {
             Ok(found) => {
                 if let Some(found) = kind(&found) {
@@ -65,17 +70,15 @@ impl Output {
     }
 
     /// The same, unless it is one of the inputs, each with what it is: then what is written would be lost, or what is read.
-    /// Of a folder every file in it is an input.
+    /// Of a folder every file is an input that can be reached from it, by links too.
     ///
     /// # Errors
     /// [`Error::IsInput`].
     pub fn apart_from<'a>(self, inputs: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Result<Self, Error> {
         let own = identity(&self.target);
         for (input, role) in inputs {
-            let within = input.is_dir()
-                && self.target.exists()
-                && matches!((self.target.canonicalize(), input.canonicalize()), (Ok(own), Ok(folder)) if own.starts_with(&folder));
-            if within || (own.is_some() && own == identity(input)) {
+            let within = || self.target.exists() && own.as_ref().is_some_and(|own| reaches(input, own));
+            if own.is_some() && (own == identity(input) || within()) {
                 return Err(Error::IsInput { path: self.path, role: role.to_owned() });
             }
         }
@@ -154,6 +157,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Output::at(path)?.write(bytes)
 }
 
+fn is_stream(path: &Path) -> bool {
+    path.starts_with("/dev/fd")
+        || ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|stream| path == Path::new(stream))
+}
+
 /// The folder that a path is in.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -220,6 +228,27 @@ fn identity(path: &Path) -> Option<Identity> {
     }
     let target = follow(path).ok()?;
     Some(Identity::New(parent(&target).canonicalize().ok()?, target.file_name()?.to_owned()))
+}
+
+/// Whether a file is among those that a folder leads to, through folders in it and links. What cannot be read leads to
+/// nothing.
+fn reaches(folder: &Path, file: &Identity) -> bool {
+    let (mut seen, mut left) = (HashSet::new(), vec![folder.to_owned()]);
+    while let Some(folder) = left.pop() {
+        // A link may lead back.
+        if !folder.canonicalize().is_ok_and(|folder| seen.insert(folder)) {
+            continue;
+        }
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+            if path.is_dir() {
+                left.push(path);
+            } else if identity(&path).as_ref() == Some(file) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Gives a file the permissions of another and, where this process may do so, its owner.
@@ -353,7 +382,12 @@ mod tests {
         {
             std::os::unix::fs::symlink("data.csv", inside("link")).unwrap();
             std::os::unix::fs::symlink("later", inside("link to later")).unwrap();
-            for name in ["link", "link to later"] {
+            // A folder of links, two of which lead back.
+            std::fs::write(inside("far.png"), "").unwrap();
+            for (to, name) in [("../far.png", "far.png"), ("..", "up"), (".", "here")] {
+                std::os::unix::fs::symlink(to, inside("images").join(name)).unwrap();
+            }
+            for name in ["link", "link to later", "far.png"] {
                 assert!(matches!(at(name), Err(Error::IsInput { .. })), "{name}");
             }
         }

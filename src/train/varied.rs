@@ -95,9 +95,18 @@ fn mix(images: &mut Images, labels: &[usize], share: f32, random: &mut ChaCha8Rn
 /// A draw of the Beta distribution with both parameters `alpha`, above 0 and up to 1, by Jöhnk's method.
 fn beta(alpha: f32, random: &mut ChaCha8Rng) -> f32 {
     loop {
-        let [x, y] = [(); 2].map(|()| random.random::<f32>().powf(1.0 / alpha));
-        if x + y <= 1.0 && x + y > 0.0 {
+        let draws = [(); 2].map(|()| random.random::<f32>());
+        let [x, y] = draws.map(|draw| draw.powf(1.0 / alpha));
+        if x + y > 1.0 {
+            continue;
+        }
+        if x + y > 0.0 {
             return x / (x + y);
+        }
+        // Both are too small for f32, as they always are of a very small alpha; their logarithms are not.
+        let [x, y] = draws.map(|draw| f64::from(draw).ln() / f64::from(alpha));
+        if x != y {
+            return (1.0 / (1.0 + (y - x).exp())) as f32;
         }
     }
 }
@@ -108,6 +117,17 @@ mod tests {
 
     fn random() -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(5)
+    }
+
+    #[test]
+    fn a_share_is_drawn_however_small_the_parameter() {
+        let mut random = random();
+        for alpha in [f32::from_bits(1), 1e-40, 1e-10, 1e-6, 0.2, 1.0] {
+            let draws: Vec<f32> = (0..400).map(|_| beta(alpha, &mut random)).collect();
+            assert!(draws.iter().all(|draw| (0.0..=1.0).contains(draw)), "{alpha}");
+            let mean = draws.iter().sum::<f32>() / 400.0;
+            assert!((mean - 0.5).abs() < 0.1, "{alpha}: {mean}");
+        }
     }
 
     #[test]
