@@ -33,10 +33,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use taps::base::Base;
+use taps::graph::{Graph, Host};
 use taps::kernels::{Precision, Segments, Workspace, cross_entropy};
 use taps::models::Model;
-use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Part, Runtime, Tokens, Weights};
-use taps::train::{Adapted, Optimizer, Step, Tape};
+use taps::runtime::{Images, Input, LayerId, LayerKind, Network, Part, Runtime, Tokens, Weights, backward};
+use taps::train::{Adapted, Optimizer, Step};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -168,10 +169,14 @@ impl Opened {
     fn step(&self, adapted: &mut Adapted, input: &Input, labels: &[usize], number: usize) -> Result<f32> {
         let wanted = adapted.wanted().to_vec();
         let mut gradients = Vec::new();
-        let mut tape = Tape::new(adapted, &wanted, &self.workspace);
-        let logits = self.runtime.network().logits(&mut tape, input)?;
-        let (loss, gradient) = cross_entropy(&self.workspace, logits.values(), labels, 0.0);
-        tape.backward(&logits, gradient, &mut |id: LayerId, gradient| gradients.push((id, gradient)))?;
+        let (network, mut graph) = (self.runtime.network(), Graph::new(Host::new(adapted, &self.workspace), &wanted));
+        let logits = network.logits(&mut graph, input)?;
+        let (loss, gradient) = cross_entropy(&self.workspace, logits.value(), labels, 0.0);
+        let mut sink = |id: LayerId, gradient| {
+            gradients.push((id, gradient));
+            Ok(())
+        };
+        backward(network, input, graph, &logits, gradient, &mut sink)?;
         drop(logits);
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
         let step = Step {

@@ -9,22 +9,18 @@
 //! of a step, their share, and for those made of matrix products the rate of their multiplications and additions. The
 //! last line is the rate of one product alone, the best of some shapes: what the machine's product reaches.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use taps::base::Base;
-use taps::kernels::{
-    Grid, Heads, Interpolation, Precision, Segments, Tensor, Window, Workspace, cross_entropy, linear,
-};
+use taps::graph::{Graph, Host, Operation, Pass};
+use taps::kernels::{Precision, Segments, Tensor, Weight, Workspace, cross_entropy, linear};
 use taps::models::Model;
-use taps::runtime::{
-    BatchNorm, Error as RuntimeError, Input, LayerId, LayerKind, Layout, Network, Ops, Tokens, Weights,
-};
-use taps::train::{Adapted, Optimizer, Recorded, Step, Tape};
+use taps::runtime::{Error as RuntimeError, Input, LayerId, LayerKind, Layout, Network, Tokens, backward};
+use taps::train::{Adapted, Optimizer, Step};
 
 const CLASSES: usize = 77;
 
@@ -79,32 +75,37 @@ fn step(
     let wanted = adapted.wanted().to_vec();
     let mut gradients = Vec::new();
     times.last = Instant::now();
-    let mut watched = Watched { tape: Tape::new(adapted, &wanted, workspace), times };
-    let logits = network.logits(&mut watched, input)?;
-    let Watched { tape, times } = watched;
-    let (_, gradient) = cross_entropy(workspace, logits.values(), labels, 0.0);
-    times.add("cross_entropy", 0);
-    let shape = times.shape.clone();
+    let (shape, timed) = (times.shape.clone(), RefCell::new(times));
     // Weight gradients are told before the operation whose they are.
     let weights = Cell::new(0);
-    tape.backward_watched(
-        &logits,
-        gradient,
-        &mut |layer, gradient| {
-            weights.set(weights.get() + shape.products(layer));
-            gradients.push((layer, gradient));
-        },
-        &mut |operation| {
-            let products = match (operation.name, &operation.layers[..]) {
-                ("attention", _) => 5 * times.shape.attention() / 2,
-                // What it forms again is among its products.
-                ("self_attention", layers) => 2 * times.shape.products_of(layers) + 5 * times.shape.attention() / 2,
-                ("feed_forward", [inner, outer]) => times.shape.products_of(&[*inner, *inner, *outer]),
-                (_, layers) => times.shape.products_of(layers),
-            };
-            times.add(&format!("{} backward", operation.name), products + weights.take());
-        },
-    )?;
+    let watch = |pass: Pass, Operation { name, layers }: &Operation| {
+        let (layer, pair) = (shape.products_of(layers), shape.attention());
+        match (pass, *name) {
+            (Pass::Forward, "attention" | "self_attention") => timed.borrow_mut().add(name, layer + pair),
+            (Pass::Forward, _) => timed.borrow_mut().add(name, layer),
+            (Pass::Backward, _) => {
+                let products = match (*name, &layers[..]) {
+                    ("attention", _) => 5 * pair / 2,
+                    // What it forms again is among its products.
+                    ("self_attention", _) => 2 * layer + 5 * pair / 2,
+                    ("feed_forward", [inner, outer]) => shape.products_of(&[*inner, *inner, *outer]),
+                    _ => layer,
+                };
+                timed.borrow_mut().add(&format!("{name} backward"), products + weights.take());
+            }
+        }
+    };
+    let mut graph = Graph::new(Host::new(adapted, workspace), &wanted).with_watch(&watch);
+    let logits = network.logits(&mut graph, input)?;
+    let (_, gradient) = cross_entropy(workspace, logits.value(), labels, 0.0);
+    timed.borrow_mut().add("cross_entropy", 0);
+    let mut sink = |layer, gradient| {
+        weights.set(weights.get() + shape.products(layer));
+        gradients.push((layer, gradient));
+        Ok(())
+    };
+    backward(network, input, graph, &logits, gradient, &mut sink)?;
+    let times = timed.into_inner();
     drop(logits);
     gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
     let (optimizer, rate) = (Optimizer::AdamW, 1e-4);
@@ -201,148 +202,9 @@ fn best_rate(workspace: &Workspace, rows: usize) -> f64 {
         let weight = vec![0.5; inputs * outputs];
         for _ in 0..20 {
             let start = Instant::now();
-            drop(linear(workspace, &x, &weight, None));
+            drop(linear(workspace, &x, Weight::f32(&weight), None));
             best = best.max((rows * inputs * outputs) as f64 * 2e-9 / start.elapsed().as_secs_f64());
         }
     }
     best
-}
-
-/// A tape whose operations are timed.
-struct Watched<'a, 't, W: Weights> {
-    tape: Tape<'a, W>,
-    times: &'t mut Times,
-}
-
-impl<W: Weights> Watched<'_, '_, W> {
-    fn timed<R>(&mut self, kind: &str, products: usize, value: R) -> R {
-        self.times.add(kind, products);
-        value
-    }
-}
-
-impl<W: Weights> Ops for Watched<'_, '_, W> {
-    type Value = Recorded;
-
-    fn workspace(&self) -> &Workspace {
-        self.tape.workspace()
-    }
-
-    fn constant(&mut self, tensor: Tensor) -> Recorded {
-        self.tape.constant(tensor)
-    }
-
-    fn gather(&mut self, id: LayerId, indices: &[u32], onto: Option<Recorded>) -> Result<Recorded, RuntimeError> {
-        let out = self.tape.gather(id, indices, onto);
-        self.timed("gather", 0, out)
-    }
-
-    fn gather_interpolated(
-        &mut self,
-        id: LayerId,
-        map: &Arc<Interpolation>,
-        indices: &[u32],
-        onto: Recorded,
-    ) -> Result<Recorded, RuntimeError> {
-        self.tape.gather_interpolated(id, map, indices, onto)
-    }
-
-    fn prepend(&mut self, x: &Recorded, id: LayerId, segments: &Segments) -> Result<Recorded, RuntimeError> {
-        self.tape.prepend(x, id, segments)
-    }
-
-    fn linear(&mut self, x: &Recorded, id: LayerId) -> Result<Recorded, RuntimeError> {
-        let out = self.tape.linear(x, id);
-        let products = self.times.shape.products(id);
-        self.timed("linear", products, out)
-    }
-
-    fn conv(&mut self, x: &Recorded, grid: Grid, id: LayerId, window: Window) -> Result<Recorded, RuntimeError> {
-        self.tape.conv(x, grid, id, window)
-    }
-
-    fn batch_norm(
-        &mut self,
-        x: &Recorded,
-        norm: &BatchNorm,
-        residual: Option<&Recorded>,
-    ) -> Result<Recorded, RuntimeError> {
-        self.tape.batch_norm(x, norm, residual)
-    }
-
-    fn max_pool(&mut self, x: Recorded, grid: Grid, window: Window) -> Recorded {
-        self.tape.max_pool(x, grid, window)
-    }
-
-    fn average_pool(&mut self, x: Recorded, grid: Grid, window: Window) -> Recorded {
-        self.tape.average_pool(x, grid, window)
-    }
-
-    fn concat(&mut self, parts: &[&Recorded]) -> Recorded {
-        self.tape.concat(parts)
-    }
-
-    fn columns(&mut self, x: &Recorded, range: Range<usize>) -> Recorded {
-        self.tape.columns(x, range)
-    }
-
-    fn subsample_pad(&mut self, x: &Recorded, grid: Grid, stride: usize, before: usize, after: usize) -> Recorded {
-        self.tape.subsample_pad(x, grid, stride, before, after)
-    }
-
-    fn layer_norm(&mut self, x: &Recorded, id: LayerId, eps: f32) -> Result<Recorded, RuntimeError> {
-        let out = self.tape.layer_norm(x, id, eps);
-        self.timed("layer_norm", 0, out)
-    }
-
-    fn gelu(&mut self, x: Recorded) -> Recorded {
-        let out = self.tape.gelu(x);
-        self.timed("gelu", 0, out)
-    }
-
-    fn tanh(&mut self, x: Recorded) -> Recorded {
-        self.tape.tanh(x)
-    }
-
-    fn add(&mut self, x: Recorded, y: &Recorded) -> Recorded {
-        let out = self.tape.add(x, y);
-        self.timed("add", 0, out)
-    }
-
-    fn attention(&mut self, q: Recorded, k: Recorded, v: Recorded, heads: Heads, segments: &Segments) -> Recorded {
-        let out = self.tape.attention(q, k, v, heads, segments);
-        let products = self.times.shape.attention();
-        self.timed("attention", products, out)
-    }
-
-    fn self_attention(
-        &mut self,
-        x: &Recorded,
-        ids: [LayerId; 3],
-        heads: Heads,
-        segments: &Segments,
-    ) -> Result<Recorded, RuntimeError> {
-        let out = self.tape.self_attention(x, ids, heads, segments);
-        let products = self.times.shape.attention() + self.times.shape.products_of(&ids);
-        self.timed("self_attention", products, out)
-    }
-
-    fn feed_forward(&mut self, x: &Recorded, ids: [LayerId; 2]) -> Result<Recorded, RuntimeError> {
-        let out = self.tape.feed_forward(x, ids);
-        let products = self.times.shape.products_of(&ids);
-        self.timed("feed_forward", products, out)
-    }
-
-    fn mean_rows(&mut self, x: Recorded, segments: &Segments, skip: usize) -> Recorded {
-        let out = self.tape.mean_rows(x, segments, skip);
-        self.timed("mean_rows", 0, out)
-    }
-
-    fn max_rows(&mut self, x: Recorded, segments: &Segments) -> Recorded {
-        self.tape.max_rows(x, segments)
-    }
-
-    fn rows_at(&mut self, x: &Recorded, segments: &Segments, at: usize) -> Recorded {
-        self.tape.rows_at(x, segments, at)
-    }
 }

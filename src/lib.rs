@@ -10,8 +10,8 @@
 //!    forward pass keeps the task it started with.
 //! 3. **All or nothing.** An adapter whose every entry does not land on the tensor it was made for is
 //!    refused, with the reason; what was running goes on.
-//! 4. **What trains is what runs.** A network is written once against [`runtime::Ops`]; one implementation
-//!    evaluates it, another records it for the backward pass, over the same kernels.
+//! 4. **What trains is what runs.** An operation is stated once, with its backward pass; evaluation is a
+//!    [`graph`] of which no gradient is wanted.
 //!
 //! # Modules
 //! Each imports only those above it; `models` and `device` or `train` do not import each other.
@@ -22,7 +22,9 @@
 //! | [`files`] | reading with limits, replacing whole, locks | |
 //! | [`base`] | the mapped base and its tensor index | `format`, `files` |
 //! | [`kernels`] | arithmetic on the CPU, forward and backward | |
-//! | [`runtime`] | tasks, the switch, the forward pass | `base`, `kernels` and above |
+//! | `gpu` | memory and kernels of candle's devices (feature `candle`) | `kernels`, `format` |
+//! | [`graph`] | operations, recorded for the backward pass | `base`, `kernels`, `gpu` |
+//! | [`runtime`] | tasks, the switch, the forward pass | `graph` and above |
 //! | `device` | tasks on a GPU (feature `candle`) | `runtime` and above |
 //! | [`train`] | TAPS fine-tuning | `runtime` and above |
 //! | [`models`] | networks: BERT, ViT, ResNet, DenseNet, MobileNetV2 | `runtime` and above |
@@ -57,6 +59,12 @@ pub mod base;
 
 #[cfg(feature = "runtime")]
 pub mod kernels;
+
+#[cfg(feature = "candle")]
+mod gpu;
+
+#[cfg(feature = "runtime")]
+pub mod graph;
 
 #[cfg(feature = "runtime")]
 pub mod runtime;

@@ -10,23 +10,23 @@ use common::base::{TINY, Weights};
 use common::folder;
 use common::networks::{NETWORKS, input};
 use safetensors::tensor::Dtype;
-use taps::device::{self, Device, DeviceBase, DeviceRuntime};
 #[cfg(feature = "train")]
-use taps::device::{DeviceGrad, DeviceTape};
+use taps::device::fetch;
+use taps::device::{self, Device, DeviceBase, DeviceRuntime};
 #[cfg(feature = "train")]
 use taps::format::Role;
 use taps::format::{Adapter, Encoding};
 #[cfg(feature = "train")]
+use taps::graph::{Graph, Host, LayerGrad, Rows, Tensors};
+#[cfg(feature = "train")]
 use taps::kernels::{Precision, cross_entropy};
 use taps::kernels::{Segments, Workspace};
 use taps::models::Options;
-#[cfg(feature = "train")]
-use taps::runtime::LayerId;
 use taps::runtime::{Arithmetic, Examples, Images, Processor, Tokens, evaluate};
 #[cfg(feature = "train")]
-use taps::train::{
-    Budget, Config, LayerGrad, Method, Norms, Optimizer, Patch, Quiet, Select, Tape, Tuned, fine_tune, fine_tune_on,
-};
+use taps::runtime::{LayerId, backward};
+#[cfg(feature = "train")]
+use taps::train::{Budget, Config, Method, Norms, Optimizer, Patch, Quiet, Select, Tuned, fine_tune, fine_tune_on};
 use taps::{Base, Input, Model, Network, Runtime};
 
 /// Largest difference from the host, as a share of the largest value.
@@ -96,16 +96,12 @@ fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], [by_batch, ag
     let (model, workspace) = (host.network(), Workspace::new(1));
     let input = input(model, lengths);
     let labels: Vec<usize> = (0..input.len()).map(|number| number % 3).collect();
-    let (mut tape, mut traced) = (Tape::new(&*task, wanted, &workspace), DeviceTape::new(&there, wanted, &workspace));
-    if by_batch {
-        (tape, traced) = (tape.with_batch_statistics(), traced.with_batch_statistics());
-    }
-    if again {
-        traced = traced.with_recomputation();
-    }
-    let logits = model.logits(&mut tape, &input).unwrap();
-    let expected_moments = tape.take_moments();
-    let (_, gradient) = cross_entropy(&workspace, logits.values(), &labels, 0.0);
+    let mut graph = Graph::new(Host::new(&*task, &workspace), wanted).with_batch_statistics(by_batch);
+    let traced = Graph::new(there.backend(&workspace), wanted);
+    let mut traced = traced.with_batch_statistics(by_batch).with_recomputation(again);
+    let logits = model.logits(&mut graph, &input).unwrap();
+    let expected_moments = graph.take_moments();
+    let (_, gradient) = cross_entropy(&workspace, logits.value(), &labels, 0.0);
     // A layer that is used twice has two gradients, which are added up.
     let mut expected: Vec<(LayerId, LayerGrad)> = Vec::new();
     let add = |sums: &mut Vec<(LayerId, LayerGrad)>, layer, gradient| match sums.iter_mut().find(|(of, _)| *of == layer)
@@ -113,17 +109,21 @@ fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], [by_batch, ag
         Some((_, sum)) => sum.add(&gradient),
         None => sums.push((layer, gradient)),
     };
-    let copy = workspace.copy(&gradient);
-    tape.backward(&logits, gradient, &mut |layer, gradient| add(&mut expected, layer, gradient)).unwrap();
+    let copy = traced.backend().send(workspace.copy(&gradient)).unwrap();
+    let mut sink = |layer, gradient| {
+        add(&mut expected, layer, gradient);
+        Ok(())
+    };
+    backward(model, &input, graph, &logits, gradient, &mut sink).unwrap();
     let logits = model.logits(&mut traced, &input).unwrap();
-    traced.receive(&logits).unwrap();
     let moments = traced.take_moments();
     let mut found = Vec::new();
-    let mut fetch = |layer, gradient: DeviceGrad| {
-        let (weight, bias) = gradient.fetch().unwrap();
+    let mut sink = |layer, LayerGrad { weight, bias }: LayerGrad<Rows>| {
+        let (weight, bias) = (fetch(&weight)?, bias.as_ref().map(fetch).transpose()?);
         add(&mut found, layer, LayerGrad { weight, bias });
+        Ok(())
     };
-    traced.backward(model, &input, &logits, &copy, &mut fetch).unwrap();
+    backward(model, &input, traced, &logits, copy, &mut sink).unwrap();
     let layers = |gradients: &mut dyn Iterator<Item = usize>| {
         let mut layers: Vec<usize> = gradients.collect();
         layers.sort_unstable();
@@ -157,9 +157,9 @@ fn check_gradients(name: &str, wanted: &[bool], lengths: &[usize], [by_batch, ag
     let most = if by_batch && narrow { 0.1 } else { 2e-4 };
     assert!(offs.iter().all(|(off, _)| *off < most), "{name}: off by {middle:?} in the middle and up to {worst:?}");
     assert_eq!(moments.len(), expected_moments.len(), "{name}");
-    for (found, (expected, rows)) in moments.iter().zip(&expected_moments) {
-        assert_eq!((found.layer, found.rows), (expected.layer, *rows));
-        let [mean, variance] = found.fetch().unwrap();
+    for (found, expected) in moments.iter().zip(&expected_moments) {
+        assert_eq!((found.layer, found.rows), (expected.layer, expected.rows));
+        let (mean, variance) = (fetch(&found.mean).unwrap(), fetch(&found.variance).unwrap());
         assert!(off(&mean, &expected.mean) < 1e-3, "{name}");
         assert!(off(&variance, &expected.variance) < 1e-3, "{name}");
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use common::folder;
 use common::heap::{self, Counting};
 use common::networks::input;
-use taps::device::{self, DeviceBase, DeviceTape, DeviceTask};
+use taps::device::{self, DeviceBase, DeviceTask};
+use taps::graph::Graph;
 use taps::kernels::Workspace;
 use taps::runtime::{Processor, Task};
 use taps::{Base, Model, Network};
@@ -26,13 +27,9 @@ fn recomputation_keeps_less() {
     let input = input(&model, &[1; 32]);
     let wanted = vec![true; layout.len()];
     let kept = |recompute: bool| {
-        let mut tape = DeviceTape::new(&task, &wanted, &workspace);
-        if recompute {
-            tape = tape.with_recomputation();
-        }
+        let mut graph = Graph::new(task.backend(&workspace), &wanted).with_recomputation(recompute);
         let before = heap::live();
-        let features = model.features(&mut tape, &input).unwrap();
-        tape.receive(&features).unwrap();
+        let _features = model.features(&mut graph, &input).unwrap();
         heap::live() - before
     };
     kept(false);

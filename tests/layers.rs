@@ -4,26 +4,26 @@
 use std::path::{Path, PathBuf};
 
 /// Each module and those it may import, lowest first.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("format", &[]),
     ("files", &[]),
     ("base", &["format", "files"]),
     ("kernels", &[]),
-    ("runtime", &["format", "files", "base", "kernels"]),
-    ("device", &["format", "files", "base", "kernels", "runtime"]),
-    ("train", &["format", "files", "base", "kernels", "runtime", "device"]),
-    ("models", &["format", "files", "base", "kernels", "runtime"]),
-    ("convert", &["format", "files", "base", "kernels", "runtime", "train"]),
+    ("gpu", &["format", "kernels"]),
+    ("graph", &["format", "files", "base", "kernels", "gpu"]),
+    ("runtime", &["format", "files", "base", "kernels", "graph"]),
+    ("device", &["format", "files", "base", "kernels", "gpu", "graph", "runtime"]),
+    ("train", &["format", "files", "base", "kernels", "gpu", "graph", "runtime", "device"]),
+    ("models", &["format", "files", "base", "kernels", "graph", "runtime"]),
+    ("convert", &["format", "files", "base", "kernels", "graph", "runtime", "train"]),
     ("data", &["format", "files", "kernels", "runtime"]),
-    ("cli", &["format", "files", "base", "kernels", "runtime", "device", "train", "models", "convert", "data"]),
+    (
+        "cli",
+        &["format", "files", "base", "kernels", "graph", "runtime", "device", "train", "models", "convert", "data"],
+    ),
 ];
-const UNSAFE: [&str; 5] = [
-    "src/base/mapping.rs",
-    "src/device/cuda.rs",
-    "src/device/kernels/cuda.rs",
-    "src/device/metal.rs",
-    "src/kernels/prefetch.rs",
-];
+const UNSAFE: [&str; 5] =
+    ["src/base/mapping.rs", "src/device/cuda.rs", "src/gpu/cuda.rs", "src/device/metal.rs", "src/kernels/prefetch.rs"];
 const PANICS: [&str; 6] = [".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!(", "unimplemented!("];
 const LONGEST: usize = 600;
 

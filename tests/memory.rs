@@ -157,9 +157,11 @@ fn minilm_stays_in_its_file() {
 /// of the two layers of a feed-forward block, and of another tensor as large that is being read.
 #[cfg(feature = "train")]
 fn probes_one_operation_at_a_time(folder: &Path) {
+    use taps::graph::{Graph, Host};
     use taps::kernels::{Workspace, cross_entropy};
+    use taps::runtime::backward;
     use taps::runtime::{Error, Examples};
-    use taps::train::{Adapted, Tape, probe};
+    use taps::train::{Adapted, probe};
 
     struct Two([String; 2]);
 
@@ -193,11 +195,15 @@ fn probes_one_operation_at_a_time(folder: &Path) {
     let (all, largest) = (sizes.iter().sum::<usize>(), sizes.iter().copied().max().unwrap());
 
     let workspace = Workspace::new(1);
-    let mut tape = Tape::new(&adapted, &wanted, &workspace);
-    let logits = model.logits(&mut tape, &examples.batch(&[0, 1]).unwrap()).unwrap();
-    let (_, gradient) = cross_entropy(&workspace, logits.values(), &[0, 1], 0.0);
+    let (mut graph, input) = (Graph::new(Host::new(&adapted, &workspace), &wanted), examples.batch(&[0, 1]).unwrap());
+    let logits = model.logits(&mut graph, &input).unwrap();
+    let (_, gradient) = cross_entropy(&workspace, logits.value(), &[0, 1], 0.0);
     let mut kept = Vec::new();
-    tape.backward(&logits, gradient, &mut |_, gradient| kept.push(gradient)).unwrap();
+    let mut keep = |_, gradient| {
+        kept.push(gradient);
+        Ok(())
+    };
+    backward(&model, &input, graph, &logits, gradient, &mut keep).unwrap();
     let together = workspace.peak_bytes();
     drop((kept, logits));
     workspace.release();

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use common::{Golden, folder};
 use taps::base::Base;
+use taps::graph::{Graph, Host};
 use taps::kernels::{Precision, Tensor, Workspace, cross_entropy};
-use taps::runtime::{Error, Images, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Part};
-use taps::train::{Adapted, Gate, Optimizer, Step, Tape};
+use taps::runtime::{Images, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Part, backward};
+use taps::train::{Adapted, Gate, Optimizer, Step};
 
 const LAYERS: [&str; 3] = ["fc0", "fc1", "fc2"];
 const BATCH: usize = 8;
@@ -42,13 +43,21 @@ impl Network for Small {
         &self.layout
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error> {
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
         let Input::Images(images) = input else { unreachable!() };
-        let mut x = ops.constant(Tensor::from_vec(images.pixels.clone(), images.batch, 12));
-        for layer in self.layers {
-            let y = ops.linear(&x, layer)?;
-            x = ops.gelu(y);
-        }
+        ops.constant(Tensor::from_vec(images.pixels.clone(), images.batch, 12))
+    }
+
+    fn blocks(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, _: &Input) -> Result<O::Value, O::Error> {
+        let y = ops.linear(&x, self.layers[index])?;
+        ops.gelu(y)
+    }
+
+    fn tail<O: Ops>(&self, _: &mut O, x: O::Value, _: &Input) -> Result<O::Value, O::Error> {
         Ok(x)
     }
 }
@@ -85,12 +94,16 @@ fn follow(run: &Run) {
         let input = Input::Images(Images { pixels, batch: BATCH, channels: 1, height: 1, width: 12 });
         assert_near(&[adapted.penalty(run.step.lambda)], &penalties[step..][..1], &what("penalty"));
         let wanted = adapted.wanted().to_vec();
-        let mut tape = Tape::new(&adapted, &wanted, &workspace);
-        let logits = network.logits(&mut tape, &input).unwrap();
-        let (loss, gradient) = cross_entropy(&workspace, logits.values(), &labels[step * BATCH..][..BATCH], 0.0);
+        let mut graph = Graph::new(Host::new(&adapted, &workspace), &wanted);
+        let logits = network.logits(&mut graph, &input).unwrap();
+        let (loss, gradient) = cross_entropy(&workspace, logits.value(), &labels[step * BATCH..][..BATCH], 0.0);
         assert_near(&[loss], &losses[step..][..1], &what("loss"));
         let mut gradients = Vec::new();
-        tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient))).unwrap();
+        let mut sink = |id, gradient| {
+            gradients.push((id, gradient));
+            Ok(())
+        };
+        backward(&network, &input, graph, &logits, gradient, &mut sink).unwrap();
         gradients.into_iter().for_each(|(id, gradient)| adapted.accumulate(id, gradient));
         assert!(adapted.update(&workspace, Step { number: step as u32 + 1, ..run.step }));
         if let Some(cap) = run.cap {

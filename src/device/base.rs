@@ -1,25 +1,22 @@
 //! The base in a device's memory.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use candle_core::{DType, Tensor};
 
-use super::{Device, Error, kernels};
+use super::{Device, Error};
 use crate::base::{Base, Dtype};
 use crate::format::Entry;
+use crate::gpu::{self, Memory};
 use crate::runtime::{Arithmetic, Layout, Param, Part};
 
 /// The tensors of a base that a network uses, in the memory of a device, uploaded once and shared by all tasks.
 pub struct DeviceBase {
     device: Device,
-    dtype: DType,
+    memory: Memory,
     /// For each layer of the network its tensors, where the base has them.
     layers: Vec<[Option<Tensor>; Part::ALL.len()]>,
     bytes: usize,
     #[cfg(feature = "metal")]
     shared: Option<super::metal::Shared>,
-    /// Bytes that have gone to the device, the base's and those of tasks and inputs.
-    uploaded: AtomicUsize,
 }
 
 impl DeviceBase {
@@ -38,13 +35,14 @@ impl DeviceBase {
     /// # Errors
     /// As [`DeviceBase::upload`].
     pub fn upload_as(base: &Base, layout: &Layout, device: &Device, arithmetic: Arithmetic) -> Result<Self, Error> {
+        let dtype = match arithmetic {
+            Arithmetic::F32 => DType::F32,
+            Arithmetic::Bf16 => DType::BF16,
+            Arithmetic::F16 => DType::F16,
+        };
         let mut this = Self {
             device: device.clone(),
-            dtype: match arithmetic {
-                Arithmetic::F32 => DType::F32,
-                Arithmetic::Bf16 => DType::BF16,
-                Arithmetic::F16 => DType::F16,
-            },
+            memory: Memory::new(device.0.clone(), dtype),
             layers: Vec::new(),
             bytes: 0,
             #[cfg(feature = "metal")]
@@ -52,7 +50,6 @@ impl DeviceBase {
                 candle_core::Device::Metal(device) => super::metal::Shared::new(base, device),
                 _ => None,
             },
-            uploaded: AtomicUsize::new(0),
         };
         for (_, layer) in layout.layers() {
             let mut tensors = [const { None }; Part::ALL.len()];
@@ -62,7 +59,7 @@ impl DeviceBase {
             }
             this.layers.push(tensors);
         }
-        this.wait()?;
+        this.memory.wait()?;
         Ok(this)
     }
 
@@ -72,46 +69,22 @@ impl DeviceBase {
         let view = base.tensor(id);
         #[cfg(feature = "metal")]
         if let Some(tensor) = self.shared.as_ref().map(|shared| shared.tensor(&view)).transpose()?.flatten() {
-            return Ok(Some(tensor.to_dtype(self.dtype)?));
+            return Ok(Some(tensor.to_dtype(self.memory.dtype)?));
         }
         let dtype = match view.dtype {
             Dtype::F16 => DType::F16,
             Dtype::Bf16 => DType::BF16,
             _ => DType::F32,
         };
-        self.uploaded.fetch_add(view.bytes.len(), Ordering::Relaxed);
-        let tensor = Tensor::from_raw_buffer(view.bytes, dtype, view.shape, &self.device.0)?;
-        Ok(Some(tensor.to_dtype(self.dtype)?))
-    }
-
-    /// Waits until what was uploaded is there, for whichever thread uses it.
-    pub(super) fn wait(&self) -> candle_core::Result<()> {
-        self.device.0.synchronize()
-    }
-
-    /// Uploads values, to compute with.
-    pub(super) fn send(&self, values: &[f32], shape: &[usize]) -> candle_core::Result<Tensor> {
-        self.send_floats(values, shape)?.to_dtype(self.dtype)
-    }
-
-    /// Uploads values as f32.
-    pub(super) fn send_floats(&self, values: &[f32], shape: &[usize]) -> candle_core::Result<Tensor> {
-        self.uploaded.fetch_add(size_of_val(values), Ordering::Relaxed);
-        Tensor::from_slice(values, shape, &self.device.0)
+        Ok(Some(self.memory.send_bytes(view.bytes, dtype, view.shape)?))
     }
 
     /// The sum of a weight of the base and a delta that has passed its check, which is uploaded as the adapter holds it; none
     /// where there is no kernel for its encoding.
     pub(super) fn merged(&self, weight: &Tensor, delta: &Entry<'_>) -> candle_core::Result<Option<Tensor>> {
-        let merged = kernels::merge(weight, delta)?;
-        self.uploaded.fetch_add(merged.as_ref().map_or(0, |_| delta.payload.len()), Ordering::Relaxed);
+        let merged = gpu::merge(weight, delta)?;
+        self.memory.count(merged.as_ref().map_or(0, |_| delta.payload.len()));
         Ok(merged)
-    }
-
-    /// Uploads numbers of rows.
-    pub(super) fn send_rows(&self, rows: &[u32]) -> candle_core::Result<Tensor> {
-        self.uploaded.fetch_add(size_of_val(rows), Ordering::Relaxed);
-        Tensor::from_slice(rows, rows.len(), &self.device.0)
     }
 
     /// The tensors of each layer.
@@ -119,9 +92,9 @@ impl DeviceBase {
         &self.layers
     }
 
-    /// What is computed with.
-    pub(super) fn dtype(&self) -> DType {
-        self.dtype
+    /// The memory that it is in.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The device.
@@ -136,7 +109,7 @@ impl DeviceBase {
 
     /// Bytes that have been copied to the device so far: the base, tasks and inputs.
     pub fn uploaded(&self) -> usize {
-        self.uploaded.load(Ordering::Relaxed)
+        self.memory.uploaded()
     }
 }
 

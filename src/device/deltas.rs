@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::kernels::{self, BLOCK};
-use super::{DeviceBase, DeviceGrad, DeviceTask, Error};
+use super::{DeviceBase, DeviceTask, Error};
+use crate::gpu::{self, BLOCK, Rule};
+use crate::graph::{LayerGrad, Rows};
 use crate::runtime::{LayerId, Layout, Part, Weights};
-
-pub(crate) use super::kernels::Rule;
 
 /// One tensor that is trained.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +59,7 @@ impl DeviceDeltas {
     /// # Errors
     /// If the device refuses a tensor.
     pub fn upload(
-        weights: &impl Weights,
+        weights: &dyn Weights,
         trained: &[Trained<'_>],
         means: usize,
         layout: &Arc<Layout>,
@@ -87,7 +86,7 @@ impl DeviceDeltas {
                 states[row * count + place.first..][..values.len()].copy_from_slice(values);
             }
         }
-        let ground = Tensor::zeros(count, base.dtype(), &base.device().0)?;
+        let ground = Tensor::zeros(count, base.memory().dtype, &base.memory().device)?;
         for (place, trained) in places.iter().zip(trained) {
             let weight = base.layers()[place.layer.index()][place.part as usize].as_ref();
             if let Some(weight) = weight.filter(|_| trained.is_delta) {
@@ -96,10 +95,10 @@ impl DeviceDeltas {
         }
         let mut this = Self {
             task,
-            states: base.send_floats(&states, &[rows, count])?,
-            paces: base.send_floats(&paces, &[count / BLOCK, 2])?,
+            states: base.memory().send_floats(&states, &[rows, count])?,
+            paces: base.memory().send_floats(&paces, &[count / BLOCK, 2])?,
             ground,
-            gradient: Tensor::zeros(count, DType::F32, &base.device().0)?,
+            gradient: Tensor::zeros(count, DType::F32, &base.memory().device)?,
             filled: RefCell::new(vec![false; places.len()]),
             places,
         };
@@ -116,12 +115,12 @@ impl DeviceDeltas {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn add(&self, layer: LayerId, gradient: &DeviceGrad) -> Result<(), Error> {
+    pub fn add(&self, layer: LayerId, gradient: LayerGrad<Rows>) -> Result<(), Error> {
         let mut filled = self.filled.borrow_mut();
         for (place, filled) in self.places.iter().zip(&mut *filled).filter(|(place, _)| place.layer == layer) {
             let gradient = match place.part {
-                Part::Weight => Some(&gradient.weight),
-                Part::Bias => gradient.bias.as_ref(),
+                Part::Weight => Some(&gradient.weight.rows),
+                Part::Bias => gradient.bias.as_ref().map(|bias| &bias.rows),
                 Part::Mean | Part::Variance => None,
             };
             let Some(gradient) = gradient else { continue };
@@ -154,7 +153,7 @@ impl DeviceDeltas {
     /// # Errors
     /// If the device fails.
     pub fn update(&mut self, rule: Rule, [rate, scale]: [f32; 2]) -> Result<(), Error> {
-        kernels::update(&self.states, &self.gradient, &self.paces, rule, [rate, scale])?;
+        gpu::update(&self.states, &self.gradient, &self.paces, rule, [rate, scale])?;
         self.drop_gradients();
         self.merge()
     }
@@ -166,7 +165,7 @@ impl DeviceDeltas {
 
     /// Forms the weights that the deltas give.
     fn merge(&mut self) -> Result<(), Error> {
-        let merged = kernels::merge_floats(&self.ground, &self.states.get(0)?)?;
+        let merged = gpu::merge_floats(&self.ground, &self.states.get(0)?)?;
         for place in &self.places {
             let weight = merged.narrow(0, place.first, place.elements)?.reshape(place.shape.as_slice())?;
             self.task.set(place.layer, place.part, weight);

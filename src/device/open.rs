@@ -1,8 +1,9 @@
 //! A device of the machine, opened.
 
-use candle_core::{DType, Device as Raw, Tensor};
+use candle_core::{DType, Device as Raw};
 
 use super::Error;
+use crate::graph::Rows;
 use crate::kernels;
 use crate::runtime::Processor;
 
@@ -61,11 +62,12 @@ fn absent(processor: Processor, error: &candle_core::Error) -> Error {
     Error::Absent { name: processor.name(), reason }
 }
 
-/// The values of a tensor, copied from its device: `[first dimension, rest]`, one of a single dimension as one row.
+/// Values copied from their device: `[first dimension, rest]`, those of a single dimension as one row.
 ///
 /// # Errors
 /// If the device fails.
-pub(crate) fn fetch(tensor: &Tensor) -> Result<kernels::Tensor, Error> {
+pub fn fetch(rows: &Rows) -> Result<kernels::Tensor, Error> {
+    let tensor = &rows.whole()?;
     let rows = if tensor.rank() > 1 { tensor.dim(0)? } else { 1 };
     let cols = tensor.elem_count() / rows.max(1);
     let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;

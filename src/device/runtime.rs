@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Device, DeviceBase, DeviceEval, DeviceTask, Error};
+use super::{Device, DeviceBase, DeviceTask, Error, fetch};
+use crate::graph::Graph;
 use crate::kernels::{self, Workspace};
 use crate::runtime::landing::Landing;
 use crate::runtime::{self, Examples, Input, Network, Prediction, Runtime, Score, score};
@@ -131,13 +132,13 @@ impl<N: Network> DeviceRuntime<N> {
 
     fn logits(&self, task: &DeviceTask, input: &Input) -> Result<kernels::Tensor, Error> {
         self.check(task)?;
-        let mut ops = DeviceEval::new(task, &self.workspace);
-        let logits = self.host.network().logits(&mut ops, input).map_err(Error::from);
-        let logits = logits.and_then(|logits| ops.receive(logits));
+        let mut graph = Graph::eval(task.backend(&self.workspace));
+        let logits = self.host.network().logits(&mut graph, input);
+        let logits = logits.and_then(|logits| fetch(logits.value()));
         if logits.is_err() {
             // What was begun still reads the task's tensors, which another thread may let go of. Of the two failures the first
             // is told.
-            let _ = self.base.wait();
+            let _ = self.base.memory().wait();
         }
         let logits = logits?;
         match logits.iter().all(|value| value.is_finite()) {

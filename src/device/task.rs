@@ -8,9 +8,10 @@ use super::base::bytes;
 use super::{DeviceBase, Error};
 use crate::base::Base;
 use crate::format::Digest;
+use crate::graph::Gpu;
 use crate::kernels::Workspace;
 use crate::runtime::landing::Landing;
-use crate::runtime::{self, Labelled, LayerId, Layout, Part, Task, WeightRef, Weights};
+use crate::runtime::{Labelled, LayerId, Layout, Part, Task, WeightRef, Weights};
 
 /// One base in a device's memory seen through one adapter. Immutable once built.
 pub struct DeviceTask {
@@ -61,13 +62,13 @@ impl DeviceTask {
                 Some(tensor) => tensor,
                 None => {
                     let shape: Vec<usize> = landed.entry.shape.dims().iter().map(|&size| size as usize).collect();
-                    base.send(&landed.merged(host, origin)?, &shape)?
+                    base.memory().send(&landed.merged(host, origin)?, &shape)?
                 }
             };
             own_bytes += bytes(&tensor);
             slots[layer][part] = Some(tensor);
         }
-        base.wait()?;
+        base.memory().wait()?;
         let Landing { name, labels, digest, .. } = landing;
         let (digest, layout, base) = (Some(digest), layout.clone(), base.clone());
         Ok(Self { name, labels, digest, layout, base, slots, own_bytes })
@@ -77,15 +78,15 @@ impl DeviceTask {
     ///
     /// # Errors
     /// If the device refuses a tensor.
-    pub fn of(weights: &impl Weights, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
+    pub fn of(weights: &dyn Weights, layout: &Arc<Layout>, base: &Arc<DeviceBase>) -> Result<Self, Error> {
         let this = Self::with(weights, layout, base, |_, _| true)?;
-        base.wait()?;
+        base.memory().wait()?;
         Ok(this)
     }
 
     /// The same of those tensors that `is_meant`, for the thread that calls until it has waited.
     pub(super) fn with(
-        weights: &impl Weights,
+        weights: &dyn Weights,
         layout: &Arc<Layout>,
         base: &Arc<DeviceBase>,
         is_meant: impl Fn(LayerId, Part) -> bool,
@@ -101,7 +102,7 @@ impl DeviceTask {
                 };
                 let values = weight.floats(&workspace);
                 let shape = layer.param(part).map(|param| param.shape.clone()).unwrap_or_default();
-                let tensor = base.send(&values, &shape_of(&shape, values.len()))?;
+                let tensor = base.memory().send(&values, &shape_of(&shape, values.len()))?;
                 own_bytes += bytes(&tensor);
                 slots[id.index()][part as usize] = Some(tensor);
             }
@@ -140,17 +141,9 @@ impl DeviceTask {
         self.slots[layer.index()][part as usize] = Some(tensor);
     }
 
-    pub(super) fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    pub(super) fn param(&self, layer: LayerId, part: Part) -> Option<&Tensor> {
-        self.slots[layer.index()][part as usize].as_ref()
-    }
-
-    /// A tensor that only the head of a base without one lacks.
-    pub(super) fn required(&self, layer: LayerId, part: Part) -> Result<&Tensor, runtime::Error> {
-        self.param(layer, part).ok_or_else(|| runtime::Error::NoHead { task: self.name.clone() })
+    /// What computes with it; `workspace` is for what is made ready on the host.
+    pub fn backend<'t>(&'t self, workspace: &'t Workspace) -> Gpu<'t> {
+        Gpu::new(&self.slots, &self.layout, &self.name, self.base.memory(), workspace)
     }
 }
 

@@ -15,21 +15,25 @@ pub(super) fn block_rows(cols: usize) -> usize {
     (BLOCK / cols).clamp(16, 256)
 }
 
-/// Batch normalization by frozen statistics as x · factor + addend: both `[1, channels]`.
+/// Batch normalization of so many channels by frozen statistics as x · factor + addend: both `[1, channels]`.
 ///
 /// # Panics
 /// If the slices differ in length.
 pub fn batch_norm_fold(
     workspace: &Workspace,
+    channels: usize,
     scale: &[f32],
     bias: &[f32],
     mean: &[f32],
     variance: &[f32],
     eps: f32,
 ) -> (Tensor, Tensor) {
-    let channels = scale.len();
-    assert!([bias, mean, variance].iter().all(|values| values.len() == channels), "a norm of {channels} channels");
     let (mut factor, mut addend) = (workspace.tensor(1, channels), workspace.tensor(1, channels));
+    if workspace.is_dry() {
+        return (factor, addend);
+    }
+    let fits = [scale, bias, mean, variance].iter().all(|values| values.len() == channels);
+    assert!(fits, "a norm of {channels} channels");
     for channel in 0..channels {
         factor[channel] = scale[channel] / (variance[channel] + eps).sqrt();
         addend[channel] = bias[channel] - mean[channel] * factor[channel];
@@ -45,8 +49,11 @@ pub fn affine(workspace: &Workspace, x: &Tensor, epilogue: Epilogue<'_>) -> Tens
     /// Values that stay in the first cache between being copied and being changed.
     const BLOCK: usize = 4 * 1024;
     let channels = x.cols();
-    epilogue.check(x.rows(), channels);
     let mut out = workspace.tensor(x.rows(), channels);
+    if workspace.is_dry() {
+        return out;
+    }
+    epilogue.check(x.rows(), channels);
     let rows = (BLOCK / channels.max(1)).max(1);
     for_rows(workspace, &mut out, channels, |first, part| {
         for (index, block) in part.chunks_mut(rows * channels).enumerate() {
@@ -62,6 +69,10 @@ pub fn affine(workspace: &Workspace, x: &Tensor, epilogue: Epilogue<'_>) -> Tens
 /// `[1, channels]` each. Without rows both are zero.
 pub fn moments(workspace: &Workspace, x: &Tensor) -> (Tensor, Tensor) {
     let cols = x.cols();
+    let (mut mean, mut variance) = (workspace.tensor(1, cols), workspace.tensor(1, cols));
+    if workspace.is_dry() {
+        return (mean, variance);
+    }
     let blocks = x.rows().div_ceil(block_rows(cols));
     let parts = if workspace.splits(x.len()) { workspace.threads().min(blocks) } else { 1 };
     let of_part = |part: &[f32]| Moments::of(part, cols);
@@ -76,7 +87,6 @@ pub fn moments(workspace: &Workspace, x: &Tensor) -> (Tensor, Tensor) {
             })
         }
     };
-    let (mut mean, mut variance) = (workspace.tensor(1, cols), workspace.tensor(1, cols));
     mean.iter_mut().zip(&found.mean).for_each(|(out, &mean)| *out = mean as f32);
     let rows = found.rows.max(1.0);
     variance.iter_mut().zip(&found.squares).for_each(|(out, squares)| *out = (squares / rows) as f32);
@@ -169,6 +179,9 @@ pub fn batch_norm_batch_grad(
 ) {
     let cols = dy.cols();
     assert_eq!((dy.rows(), cols), (x.rows(), x.cols()));
+    if workspace.is_dry() {
+        return;
+    }
     let slices = [mean, inverse_deviation, scale, scale_grad, bias_grad];
     assert!(slices.iter().all(|values| values.len() == cols), "a norm of {cols} channels");
     // dx = scale · inverse · (dy − Σdy/n − x̂ · Σ(dy x̂)/n) = factor · dy + slope · (x − mean) + addend.

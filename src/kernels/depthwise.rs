@@ -5,9 +5,9 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::epilogue::Finish;
-use super::lines::{Line, Ring, Slide, load};
-use super::parallel::{for_rows, sum_parts};
-use super::{Epilogue, Grid, Tensor, Window, Workspace};
+use super::lines::{Line, Ring, Slide, lanes, load};
+use super::parallel::{for_rows_with, parts, sum_parts, threads};
+use super::{Epilogue, Grid, Tensor, Weight, Window, Workspace};
 
 /// Pixels of an output line that are computed together.
 const TILE: usize = 4;
@@ -21,12 +21,14 @@ pub fn depthwise(
     workspace: &Workspace,
     x: &Tensor,
     grid: Grid,
-    weight: &[f32],
+    weight: Weight<'_>,
     window: Window,
     epilogue: Epilogue<'_>,
 ) -> Tensor {
     let slide = Slide::forward(x, grid, window);
-    epilogue.check(slide.output.rows(), x.cols());
+    if !workspace.is_dry() {
+        epilogue.check(slide.output.rows(), x.cols());
+    }
     convolve(workspace, slide, weight, false, epilogue)
 }
 
@@ -35,7 +37,13 @@ pub fn depthwise(
 ///
 /// # Panics
 /// If the sizes do not agree or the window is larger than a padded image.
-pub fn depthwise_input_grad(workspace: &Workspace, dy: &Tensor, grid: Grid, weight: &[f32], window: Window) -> Tensor {
+pub fn depthwise_input_grad(
+    workspace: &Workspace,
+    dy: &Tensor,
+    grid: Grid,
+    weight: Weight<'_>,
+    window: Window,
+) -> Tensor {
     convolve(workspace, Slide::backward(dy, grid, window), weight, true, Epilogue::default())
 }
 
@@ -49,24 +57,45 @@ pub fn depthwise_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, gri
     let (channels, taps) = (x.cols(), window.size[0] * window.size[1]);
     assert_eq!((dy.rows(), dy.cols()), (slide.output.rows(), channels), "gradient of {:?}", slide.output);
     let lines = grid.images * slide.output.height;
-    sum_parts(workspace, lines, dy.len() * taps, [channels, taps], |lines, sums| {
-        Arch::new().dispatch(WeightGrad { workspace, slide, dy, lines, sums });
+    let threads = threads(workspace, dy.elements() * taps, lines);
+    let mut blocks: Vec<Blocks> = (0..threads).map(|_| Blocks::new(workspace, &slide)).collect();
+    sum_parts(workspace, lines, [channels, taps], &mut blocks, |blocks, lines, sums| {
+        Arch::new().dispatch(WeightGrad { blocks, slide, dy, lines, sums });
     })
 }
 
-fn convolve(workspace: &Workspace, slide: Slide, weight: &[f32], turned: bool, epilogue: Epilogue) -> Tensor {
+fn convolve(workspace: &Workspace, slide: Slide, weight: Weight<'_>, turned: bool, epilogue: Epilogue) -> Tensor {
     let channels = slide.channels;
-    assert_eq!(weight.len(), channels * slide.size[0] * slide.size[1], "weight of {channels} windows");
+    assert_eq!(weight.rows(slide.size[0] * slide.size[1]), channels, "weight of {channels} windows");
     let mut y = workspace.tensor(slide.output.rows(), channels);
-    for_rows(workspace, &mut y, slide.output.width * channels, |first, out| {
-        Arch::new().dispatch(Convolve { workspace, slide, weight, turned, epilogue, first, out });
+    let lines = slide.output.images * slide.output.height;
+    let threads = parts(workspace, y.elements(), lines).max(1);
+    let mut blocks: Vec<Blocks> = (0..threads).map(|_| Blocks::new(workspace, &slide)).collect();
+    let weight = weight.floats();
+    for_rows_with(&mut y, slide.output.width * channels, &mut blocks, |blocks, first, out| {
+        Arch::new().dispatch(Convolve { blocks, slide, weight, turned, epilogue, first, out });
     });
     y
 }
 
+/// What a thread computes in, in blocks of as many channels as a vector register has: the weight or its gradient, and the
+/// lines that the window is on.
+struct Blocks {
+    packed: Tensor,
+    ring: Ring,
+}
+
+impl Blocks {
+    fn new(workspace: &Workspace, slide: &Slide) -> Self {
+        let taps = slide.size[0] * slide.size[1];
+        let packed = workspace.zeros(taps, slide.channels.next_multiple_of(lanes()));
+        Self { packed, ring: Ring::new(workspace, slide) }
+    }
+}
+
 /// The lines of the output from `first` on.
 struct Convolve<'a> {
-    workspace: &'a Workspace,
+    blocks: &'a mut Blocks,
     slide: Slide<'a>,
     weight: &'a [f32],
     /// Whether the last tap of the weight is the first of the window.
@@ -159,10 +188,9 @@ impl Convolve<'_> {
         let Slide { channels, step, size: [_, columns], .. } = self.slide;
         let (width, lanes) = (self.slide.output.width, S::F32_LANES);
         let taps = columns * self.slide.size[0];
-        let mut packed = self.workspace.zeros(self.slide.blocks::<S>() * taps, lanes);
-        pack(self.weight, &mut packed, taps, lanes, self.turned);
-        let packed = S::as_simd_f32s(&packed).0;
-        let mut ring = Ring::new::<S>(self.workspace, &self.slide);
+        let Blocks { packed, ring } = self.blocks;
+        pack(self.weight, packed, taps, lanes, self.turned);
+        let packed = S::as_simd_f32s(packed).0;
         for (line, out) in self.out.chunks_exact_mut(width * channels).enumerate() {
             let row = (self.first + line) * width;
             let (ring, lines) = ring.at(simd, &self.slide, self.first + line);
@@ -201,7 +229,7 @@ fn pack(weight: &[f32], packed: &mut [f32], taps: usize, lanes: usize, turned: b
 
 /// Adds to `sums [channels, taps]` what `lines` of the output contribute.
 struct WeightGrad<'a> {
-    workspace: &'a Workspace,
+    blocks: &'a mut Blocks,
     slide: Slide<'a>,
     dy: &'a [f32],
     lines: Range<usize>,
@@ -228,13 +256,12 @@ impl WeightGrad<'_> {
     fn add<S: Simd>(self, simd: S, along: impl Fn(S, &[S::f32s], Gradient<'_>, &mut [S::f32s])) {
         let Slide { channels, step, size: [rows, columns], .. } = self.slide;
         let (width, lanes, taps) = (self.slide.width(), S::F32_LANES, rows * columns);
-        let mut packed = self.workspace.zeros(self.slide.blocks::<S>() * taps, lanes);
-        let mut ring = Ring::new::<S>(self.workspace, &self.slide);
+        let Blocks { packed, ring } = self.blocks;
         let pixels = self.slide.output.width;
         for line in self.lines {
             let dy = &self.dy[line * pixels * channels..][..pixels * channels];
             let (ring, lines) = ring.at(simd, &self.slide, line);
-            let blocks = S::as_mut_simd_f32s(&mut packed).0.chunks_exact_mut(taps);
+            let blocks = S::as_mut_simd_f32s(packed).0.chunks_exact_mut(taps);
             for (block, sums) in blocks.enumerate() {
                 let (from, to) = (block * lanes, channels.min((block + 1) * lanes));
                 for line in lines {

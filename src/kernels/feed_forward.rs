@@ -1,9 +1,12 @@
 //! A transformer's feed-forward layers, gelu(x W₁ᵀ + b₁) W₂ᵀ + b₂, some rows at a time: what lies between the two
 //! products stays in the cache, and the way back forms it again.
 
+use std::ops::Range;
+
 use faer::Accum;
 
 use super::linear::{Linear, LinearGrad};
+use super::norm::Reader;
 use super::parallel::{even_ranges, for_ranges};
 use super::{Kept, Tensor, Workspace, gelu, gelu_grad};
 
@@ -38,17 +41,13 @@ pub fn feed_forward(workspace: &Workspace, x: &Tensor, layers: [Linear<'_>; 2]) 
     let outputs = outer.outputs(width);
     let mut y = workspace.tensor(rows, outputs);
     let (ranges, within) = even_ranges(workspace, rows, width);
-    for_ranges(
-        workspace,
-        &ranges,
-        [(&mut y, outputs)],
-        || (),
-        |(), rows, [y]| {
-            let mut middle = inner.forward(&within, &x[rows.start * inputs..rows.end * inputs], inputs);
-            gelu(&within, &mut middle);
-            outer.forward_into(&within, &middle, width, y);
-        },
-    );
+    let start = |ranges: &[Range<usize>]| workspace.tensor(longest(ranges), width);
+    for_ranges(workspace, &ranges, [(&mut y, outputs)], start, |middle, rows, [y]| {
+        let middle = &mut middle[..rows.len() * width];
+        inner.forward_into(&within, &x[rows.start * inputs..rows.end * inputs], inputs, middle);
+        gelu(&within, middle);
+        outer.forward_into(&within, middle, width, y);
+    });
     y
 }
 
@@ -71,45 +70,61 @@ pub fn feed_forward_grad(
     let onto = wanted.onto.inspect(|onto| assert_eq!((onto.rows(), onto.cols()), (rows, inputs)));
     let mut dx = wanted.input.then(|| onto.unwrap_or_else(|| workspace.tensor(rows, inputs)));
     let sizes = [[width, inputs], [outputs, width]];
-    let start = || {
-        let zeros = |layer: usize| LinearGrad::zeros(workspace, sizes[layer][0], sizes[layer][1]);
-        [0, 1].map(|layer| wanted.layers[layer].then(|| zeros(layer)))
+    let start = |ranges: &[Range<usize>]| {
+        let rows = longest(ranges);
+        let sums = [0, 1].map(|layer| {
+            let [outputs, inputs] = sizes[layer];
+            wanted.layers[layer].then(|| LinearGrad::zeros(workspace, outputs, inputs))
+        });
+        let (x, [before, middle]) = (x.reader(workspace, rows), [(); 2].map(|()| workspace.tensor(rows, width)));
+        Thread { sums, x, before, middle }
     };
     let (ranges, within) = even_ranges(workspace, rows, 2 * width);
     let cols = if dx.is_some() { inputs } else { 0 };
     let out = dx.as_mut().map_or(&mut [][..], |dx| &mut dx[..]);
-    let sums = for_ranges(workspace, &ranges, [(out, cols)], start, |sums, rows, [dx]| {
+    let threads = for_ranges(workspace, &ranges, [(out, cols)], start, |thread, rows, [dx]| {
         let dy = &dy[rows.start * outputs..rows.end * outputs];
-        x.with_rows(&within, rows, |x| {
-            let [inner_sum, outer_sum] = sums;
-            let before = inner.forward(&within, x, inputs);
-            let mut middle = within.tensor(before.rows(), width);
-            if let Some(sum) = outer_sum {
-                middle.copy_from_slice(&before);
-                gelu(&within, &mut middle);
-                sum.add_rows(&within, dy, &middle);
-            }
-            if inner_sum.is_some() || !dx.is_empty() {
-                outer.input_grad(&within, dy, width, &mut middle, Accum::Replace);
-                gelu_grad(&within, &mut middle, &before);
-            }
-            if let Some(sum) = inner_sum {
-                sum.add_rows(&within, &middle, x);
-            }
-            if !dx.is_empty() {
-                inner.input_grad(&within, &middle, inputs, dx, accum);
-            }
-        });
+        let Thread { sums: [inner_sum, outer_sum], x, before, middle } = thread;
+        let (before, middle) = (&mut before[..rows.len() * width], &mut middle[..rows.len() * width]);
+        let x = x.rows(&within, rows);
+        inner.forward_into(&within, x, inputs, before);
+        if let Some(sum) = outer_sum {
+            middle.copy_from_slice(before);
+            gelu(&within, middle);
+            sum.add_rows(&within, dy, middle);
+        }
+        if inner_sum.is_some() || !dx.is_empty() {
+            outer.input_grad(&within, dy, width, middle, Accum::Replace);
+            gelu_grad(&within, middle, before);
+        }
+        if let Some(sum) = inner_sum {
+            sum.add_rows(&within, middle, x);
+        }
+        if !dx.is_empty() {
+            inner.input_grad(&within, middle, inputs, dx, accum);
+        }
     });
-    LayersGrad { input: dx, layers: added_up(workspace, sums) }
+    LayersGrad { input: dx, layers: added_up(workspace, threads.into_iter().map(|thread| thread.sums)) }
+}
+
+/// What a thread sums and computes in.
+struct Thread<'a> {
+    sums: [Option<LinearGrad>; 2],
+    x: Reader<'a>,
+    before: Tensor,
+    middle: Tensor,
+}
+
+/// Rows of the longest of some ranges.
+pub(super) fn longest(ranges: &[Range<usize>]) -> usize {
+    ranges.iter().map(|range| range.len()).max().unwrap_or(0)
 }
 
 /// The sums of all threads in one.
 pub(super) fn added_up<const N: usize>(
     workspace: &Workspace,
-    sums: Vec<[Option<LinearGrad>; N]>,
+    mut sums: impl Iterator<Item = [Option<LinearGrad>; N]>,
 ) -> [Option<LinearGrad>; N] {
-    let mut sums = sums.into_iter();
     let mut all = sums.next().unwrap_or_else(|| std::array::from_fn(|_| None));
     for part in sums {
         for (sum, part) in all.iter_mut().zip(&part) {

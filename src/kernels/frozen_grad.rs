@@ -29,6 +29,9 @@ impl FrozenGrad<'_> {
     pub fn step(self, workspace: &Workspace, dy: &mut Tensor) -> Option<(Tensor, Tensor)> {
         let (rows, cols) = (dy.rows(), dy.cols());
         let Self { activated, affine, scale, inverse_deviation, residual } = self;
+        if workspace.is_dry() {
+            return affine.map(|_| (workspace.tensor(1, cols), workspace.tensor(1, cols)));
+        }
         let fits = |tensor: &Tensor| (tensor.rows(), tensor.cols()) == (rows, cols);
         assert!(activated.is_none_or(|(y, _)| fits(y)) && affine.is_none_or(|(x, _)| fits(x)), "[{rows}, {cols}]");
         assert!(

@@ -55,6 +55,12 @@ impl Window {
         Self { size: [size; 2], stride, rows: sides(grid.height), cols: sides(grid.width) }
     }
 
+    /// Whether it has a position in images of `grid`.
+    pub fn fits(self, grid: Grid) -> bool {
+        let fits = |length: usize, size: usize, pad: [usize; 2]| length + pad[0] + pad[1] >= size;
+        fits(grid.height, self.size[0], self.rows) && fits(grid.width, self.size[1], self.cols)
+    }
+
     /// The positions of the window in images of `grid`.
     ///
     /// # Panics

@@ -5,13 +5,13 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 use super::math::vectorized;
 use super::parallel::for_rows;
-use super::{Tensor, Workspace, few_rows};
+use super::{Tensor, Weight, Workspace, few_rows};
 
 /// A linear layer's weight `[out, in]` and its bias `[out]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a> {
     /// Weight, `[out, in]`.
-    pub weight: &'a [f32],
+    pub weight: Weight<'a>,
     /// Bias, `[out]`.
     pub bias: Option<&'a [f32]>,
 }
@@ -22,25 +22,19 @@ impl Linear<'_> {
     /// # Panics
     /// If weight or bias do not fit.
     pub(super) fn outputs(&self, inputs: usize) -> usize {
-        let outputs = self.weight.len() / inputs;
-        assert_eq!(self.weight.len(), outputs * inputs, "weight of a linear layer with {inputs} inputs");
-        assert!(self.bias.is_none_or(|bias| bias.len() == outputs), "bias of a linear layer with {outputs} outputs");
-        outputs
+        self.weight.rows(inputs)
     }
 
-    /// y of `x`, some rows of `inputs` values.
-    pub(super) fn forward(&self, workspace: &Workspace, x: &[f32], inputs: usize) -> Tensor {
-        let mut y = workspace.tensor(x.len() / inputs, self.outputs(inputs));
-        self.forward_into(workspace, x, inputs, &mut y);
-        y
-    }
-
-    /// As [`Linear::forward`], written to `y`.
+    /// Writes y of `x`, some rows of `inputs` values, to `y`.
+    ///
+    /// # Panics
+    /// If weight or bias do not fit.
     pub(super) fn forward_into(&self, workspace: &Workspace, x: &[f32], inputs: usize, y: &mut [f32]) {
         let outputs = self.outputs(inputs);
+        assert!(self.bias.is_none_or(|bias| bias.len() == outputs), "bias of a linear layer with {outputs} outputs");
         match few_rows::are_few(x.len() / inputs) {
-            true => few_rows::product(workspace, y, x, self.weight, inputs),
-            false => forward_into(y, x, self.weight, inputs, workspace.par(x.len() * outputs)),
+            true => few_rows::product(workspace, y, x, self.weight.floats(), inputs),
+            false => forward_into(y, x, self.weight.floats(), inputs, workspace.par(x.len() * outputs)),
         }
         if let Some(bias) = self.bias {
             for_rows(workspace, y, outputs, |_, part| add_bias(part, bias));
@@ -49,7 +43,7 @@ impl Linear<'_> {
 
     /// Writes the gradient of some rows of `inputs` values to `dx`, or adds it.
     pub(super) fn input_grad(&self, workspace: &Workspace, dy: &[f32], inputs: usize, dx: &mut [f32], accum: Accum) {
-        input_grad_into(dx, accum, dy, self.weight, inputs, workspace.par(dy.len() * inputs));
+        input_grad_into(dx, accum, dy, self.weight.floats(), inputs, workspace.par(dy.len() * inputs));
     }
 }
 
@@ -86,20 +80,27 @@ impl LinearGrad {
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub fn linear(workspace: &Workspace, x: &Tensor, weight: &[f32], bias: Option<&[f32]>) -> Tensor {
-    Linear { weight, bias }.forward(workspace, x, x.cols())
+pub fn linear(workspace: &Workspace, x: &Tensor, weight: Weight<'_>, bias: Option<&[f32]>) -> Tensor {
+    let layer = Linear { weight, bias };
+    let mut y = workspace.tensor(x.rows(), layer.outputs(x.cols()));
+    if !workspace.is_dry() {
+        layer.forward_into(workspace, x, x.cols(), &mut y);
+    }
+    y
 }
 
 /// Gradient of the input: `dy [rows, out]` times `weight [out, in]`: `[rows, in]`.
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub fn linear_input_grad(workspace: &Workspace, dy: &Tensor, weight: &[f32]) -> Tensor {
+pub fn linear_input_grad(workspace: &Workspace, dy: &Tensor, weight: Weight<'_>) -> Tensor {
     let (rows, outputs) = (dy.rows(), dy.cols());
-    let inputs = weight.len() / outputs;
-    assert_eq!(weight.len(), outputs * inputs, "weight of a linear layer with {outputs} outputs");
+    let inputs = weight.rows(outputs);
     let mut dx = workspace.tensor(rows, inputs);
-    input_grad_into(&mut dx, Accum::Replace, dy, weight, inputs, workspace.par(rows * outputs * inputs));
+    if !workspace.is_dry() {
+        let par = workspace.par(rows * outputs * inputs);
+        input_grad_into(&mut dx, Accum::Replace, dy, weight.floats(), inputs, par);
+    }
     dx
 }
 
@@ -111,8 +112,10 @@ pub fn linear_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor) -> Ten
     assert_eq!(dy.rows(), x.rows());
     let (outputs, inputs) = (dy.cols(), x.cols());
     let mut dw = workspace.tensor(outputs, inputs);
-    let par = workspace.par(dy.rows() * outputs * inputs);
-    weight_grad_into(&mut dw, Accum::Replace, dy, x, [outputs, inputs], par);
+    if !workspace.is_dry() {
+        let par = workspace.par(dy.rows() * outputs * inputs);
+        weight_grad_into(&mut dw, Accum::Replace, dy, x, [outputs, inputs], par);
+    }
     dw
 }
 
@@ -121,6 +124,9 @@ pub fn linear_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor) -> Ten
 /// # Panics
 /// If the sizes do not agree.
 pub fn add_column_sums(dy: &Tensor, sums: &mut [f32]) {
+    if dy.is_empty() {
+        return;
+    }
     assert_eq!(sums.len(), dy.cols());
     add_column_sums_of(dy, sums);
 }

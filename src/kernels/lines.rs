@@ -93,10 +93,9 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    #[inline(always)]
-    pub fn new<S: Simd>(workspace: &Workspace, slide: &Slide) -> Self {
+    pub fn new(workspace: &Workspace, slide: &Slide) -> Self {
         let slots = slide.size[0];
-        let slot = slide.blocks::<S>() * slide.width() * S::F32_LANES;
+        let slot = slide.channels.next_multiple_of(lanes()) * slide.width();
         Self { buffer: workspace.zeros(slots, slot), held: vec![None; slots], lines: Vec::with_capacity(slots) }
     }
 
@@ -136,6 +135,20 @@ fn take_in<S: Simd>(simd: S, slide: &Slide, line: usize, slot: &mut [S::f32s]) {
             *block = simd.partial_load_f32s(rest);
         }
     }
+}
+
+/// Channels of a block: those of a vector register of this machine.
+pub(super) fn lanes() -> usize {
+    struct Lanes;
+    impl pulp::WithSimd for Lanes {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    pulp::Arch::new().dispatch(Lanes)
 }
 
 /// The values of one pixel in one block of channels: fewer than a register holds in the last block.

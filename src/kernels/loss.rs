@@ -33,6 +33,9 @@ pub fn cross_entropy(workspace: &Workspace, logits: &Tensor, labels: &[usize], s
     assert_eq!(logits.rows(), labels.len());
     let (examples, classes) = (logits.rows() as f32, logits.cols());
     let mut gradient = workspace.copy(logits);
+    if workspace.is_dry() {
+        return (0.0, gradient);
+    }
     let mut loss = 0.0;
     for (row, &label) in gradient.chunks_exact_mut(classes).zip(labels) {
         let chosen = row[label];

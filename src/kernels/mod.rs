@@ -26,26 +26,26 @@ mod math;
 mod means;
 mod norm;
 mod pack;
-pub(crate) mod parallel;
+mod parallel;
 mod patches;
 mod pool;
 mod pooling;
 mod prefetch;
-mod scratch;
 mod segments;
 mod self_attention;
-pub(crate) mod shelf;
+mod shelf;
 mod tensor;
 mod update;
+mod usage;
+mod weight;
 mod window_pool;
+mod workspace;
 
 pub use activation::{gelu, gelu_grad, tanh, tanh_grad};
 pub use attention::{Heads, attention, attention_grad};
 pub use batch_norm::{affine, batch_norm_batch_grad, batch_norm_fold, moments};
 pub use columns::{add_columns, columns, concat_columns, subsample_pad, subsample_pad_grad};
-pub use conv::{
-    conv, conv_input_grad, conv_input_grad_scratch, conv_scratch, conv_weight_grad, conv_weight_grad_scratch,
-};
+pub use conv::{conv, conv_input_grad, conv_weight_grad};
 pub use depthwise::{depthwise, depthwise_input_grad, depthwise_weight_grad};
 pub use embedding::{gather, scatter_add};
 pub use epilogue::{Activation, Epilogue};
@@ -59,13 +59,14 @@ pub use means::{Means, Precision};
 pub use norm::{Kept, Normalized, layer_norm, layer_norm_affine_grad, layer_norm_grad, layer_norm_kept};
 pub use parallel::add;
 pub use patches::patches;
-pub use pool::Workspace;
 pub use pooling::{
     max_rows, max_rows_grad, mean_rows, mean_rows_grad, prepend_row, prepend_row_grad, rows_at, rows_at_grad,
 };
-pub use scratch::{Scratch, depthwise_scratch, depthwise_weight_grad_scratch};
 pub use segments::Segments;
 pub use self_attention::{self_attention, self_attention_grad};
 pub use tensor::{Tensor, add_assign, dot, squared_norm};
 pub use update::{AdamStep, adamw, add_into, momentum};
+pub use usage::{Purpose, Usage};
+pub use weight::Weight;
 pub use window_pool::{average_pool, average_pool_grad, max_pool, max_pool_grad};
+pub use workspace::Workspace;

@@ -1,6 +1,6 @@
 //! Layer normalization over the features of each row, and its gradients.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use super::math::{sum, vectorized};
 use super::parallel::{for_rows, for_rows_of};
@@ -21,9 +21,9 @@ pub struct Normalized {
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub fn layer_norm(workspace: &Workspace, x: &Tensor, scale: &[f32], bias: &[f32], eps: f32) -> Tensor {
+pub fn layer_norm(workspace: &Workspace, x: &Tensor, scale: &[f32], bias: Option<&[f32]>, eps: f32) -> Tensor {
     let cols = x.cols();
-    assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
+    let bias = &*bias_of(workspace, scale, bias, cols);
     let mut out = workspace.tensor(x.rows(), cols);
     for_rows(workspace, &mut out, cols, |first, part| {
         norm_part(&x[first * cols..][..part.len()], part, scale, bias, eps);
@@ -31,37 +31,69 @@ pub fn layer_norm(workspace: &Workspace, x: &Tensor, scale: &[f32], bias: &[f32]
     out
 }
 
+/// The bias of a norm over `cols` features, which is zero where there is none.
+///
+/// # Panics
+/// If there are not as many scales and biases.
+fn bias_of<'a>(workspace: &Workspace, scale: &[f32], bias: Option<&'a [f32]>, cols: usize) -> Bias<'a> {
+    let fits = |values: &[f32]| values.len() == cols || workspace.is_dry();
+    assert!(fits(scale), "scale of a norm over {cols} features");
+    match bias {
+        Some(bias) => {
+            assert!(fits(bias), "bias of a norm over {cols} features");
+            Bias::Given(bias)
+        }
+        None => Bias::Zero(workspace.zeros(1, cols)),
+    }
+}
+
+enum Bias<'a> {
+    Given(&'a [f32]),
+    Zero(Tensor),
+}
+
+impl Deref for Bias<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Bias::Given(bias) => bias,
+            Bias::Zero(zero) => zero,
+        }
+    }
+}
+
 impl Normalized {
     /// What the normalization gave with this scale and bias, to the bit.
     ///
     /// # Panics
     /// If the sizes do not agree.
-    pub fn scaled(&self, workspace: &Workspace, scale: &[f32], bias: &[f32]) -> Tensor {
-        self.scaled_rows(workspace, 0..self.values.rows(), scale, bias)
+    pub fn scaled(&self, workspace: &Workspace, scale: &[f32], bias: Option<&[f32]>) -> Tensor {
+        let mut out = workspace.tensor(self.values.rows(), self.values.cols());
+        self.scale_into(workspace, 0, &mut out, scale, bias);
+        out
     }
 
-    /// As [`Normalized::scaled`], of some rows.
-    pub(super) fn scaled_rows(&self, workspace: &Workspace, rows: Range<usize>, scale: &[f32], bias: &[f32]) -> Tensor {
+    /// As [`Normalized::scaled`], of the rows from `first` on that `out` has room for.
+    fn scale_into(&self, workspace: &Workspace, first: usize, out: &mut [f32], scale: &[f32], bias: Option<&[f32]>) {
         let cols = self.values.cols();
-        assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
-        let mut out = workspace.tensor(rows.len(), cols);
-        for_rows(workspace, &mut out, cols, |first, part| {
-            scale_part(&self.values[(rows.start + first) * cols..][..part.len()], part, scale, bias);
+        let (bias, start) = (&*bias_of(workspace, scale, bias, cols), first);
+        for_rows(workspace, out, cols, |first, part| {
+            scale_part(&self.values[(start + first) * cols..][..part.len()], part, scale, bias);
         });
-        out
     }
 }
 
-/// The input of layers on the way back.
+/// An activation that was saved for the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub enum Kept<'a> {
     /// Its values, `[rows, features]`.
     Values(&'a Tensor),
     /// What a normalization gave with a scale and a bias, formed again some rows at a time.
-    Normalized(&'a Normalized, &'a [f32], &'a [f32]),
+    Normalized(&'a Normalized, &'a [f32], Option<&'a [f32]>),
 }
 
-impl Kept<'_> {
+impl<'a> Kept<'a> {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.tensor().rows()
@@ -72,8 +104,8 @@ impl Kept<'_> {
         self.tensor().cols()
     }
 
-    fn tensor(&self) -> &Tensor {
-        match self {
+    fn tensor(&self) -> &'a Tensor {
+        match *self {
             Kept::Values(values) => values,
             Kept::Normalized(normalized, ..) => &normalized.values,
         }
@@ -87,12 +119,34 @@ impl Kept<'_> {
         }
     }
 
-    /// Calls `body` with the values of some rows.
-    pub(super) fn with_rows(&self, workspace: &Workspace, rows: Range<usize>, body: impl FnOnce(&[f32])) {
+    /// What reads up to `rows` rows of it at a time.
+    pub(super) fn reader(&self, workspace: &Workspace, rows: usize) -> Reader<'a> {
         match *self {
-            Kept::Values(values) => body(&values[rows.start * values.cols()..rows.end * values.cols()]),
+            Kept::Values(values) => Reader::Values(values),
             Kept::Normalized(normalized, scale, bias) => {
-                body(&normalized.scaled_rows(workspace, rows, scale, bias));
+                Reader::Normalized(normalized, scale, bias, workspace.tensor(rows, self.cols()))
+            }
+        }
+    }
+}
+
+/// Reads some rows of [`Kept`] values at a time, for one thread.
+pub(super) enum Reader<'a> {
+    Values(&'a Tensor),
+    /// With what the rows are formed in.
+    Normalized(&'a Normalized, &'a [f32], Option<&'a [f32]>, Tensor),
+}
+
+impl Reader<'_> {
+    /// The values of some rows.
+    pub(super) fn rows(&mut self, workspace: &Workspace, rows: Range<usize>) -> &[f32] {
+        match self {
+            Reader::Values(values) => &values[rows.start * values.cols()..rows.end * values.cols()],
+            Reader::Normalized(normalized, scale, bias, scratch) => {
+                let out = rows.len() * scratch.cols();
+                let out = &mut scratch[..out];
+                normalized.scale_into(workspace, rows.start, out, scale, *bias);
+                out
             }
         }
     }
@@ -116,13 +170,16 @@ pub fn layer_norm_kept(
     workspace: &Workspace,
     x: &Tensor,
     scale: &[f32],
-    bias: &[f32],
+    bias: Option<&[f32]>,
     eps: f32,
 ) -> (Tensor, Normalized) {
     let (rows, cols) = (x.rows(), x.cols());
-    assert_eq!((scale.len(), bias.len()), (cols, cols), "scale and bias of a norm over {cols} features");
+    let bias = &*bias_of(workspace, scale, bias, cols);
     let mut inverse_deviation = workspace.tensor(rows, 1);
     let (mut values, mut out) = (workspace.tensor(rows, cols), workspace.tensor(rows, cols));
+    if workspace.is_dry() {
+        return (out, Normalized { values, inverse_deviation });
+    }
     let parts = [&mut out[..], &mut values, &mut inverse_deviation];
     for_rows_of(workspace, parts, [cols, cols, 1], |first, [out, values, inverse]| {
         norm_kept_part(&x[first * cols..][..out.len()], out, values, inverse, (scale, bias, eps));
@@ -180,6 +237,9 @@ fn normalize(row: &[f32], out: &mut [f32], eps: f32) -> f32 {
 /// If the sizes do not agree.
 pub fn layer_norm_grad(workspace: &Workspace, dy: &mut Tensor, normalized: &Normalized, scale: &[f32]) {
     let cols = dy.cols();
+    if workspace.is_dry() {
+        return;
+    }
     assert_eq!((dy.len(), scale.len()), (normalized.values.len(), cols));
     for_rows(workspace, dy, cols, |first, part| {
         let inverses = &normalized.inverse_deviation[first..];
@@ -209,6 +269,9 @@ vectorized! {
 /// If the sizes do not agree.
 pub fn layer_norm_affine_grad(dy: &Tensor, normalized: &Normalized, scale_grad: &mut [f32], bias_grad: &mut [f32]) {
     let cols = dy.cols();
+    if dy.is_empty() {
+        return;
+    }
     assert_eq!((scale_grad.len(), bias_grad.len(), dy.len()), (cols, cols, normalized.values.len()));
     add_affine(dy, &normalized.values, scale_grad, bias_grad);
 }

@@ -1,6 +1,7 @@
 //! Splitting rows over threads.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -71,7 +72,7 @@ const FEW: usize = 128;
 
 /// `rows` divided evenly among the threads, each thread's into ranges for which it holds `held` values a row between
 /// products, and what to compute with within a range. Few rows are one range.
-pub(crate) fn even_ranges(workspace: &Workspace, rows: usize, held: usize) -> (Vec<Range<usize>>, Workspace) {
+pub(super) fn even_ranges(workspace: &Workspace, rows: usize, held: usize) -> (Vec<Range<usize>>, Workspace) {
     let threads = workspace.threads();
     if rows < threads * FEW {
         return (std::iter::once(0..rows).collect(), workspace.clone());
@@ -83,7 +84,7 @@ pub(crate) fn even_ranges(workspace: &Workspace, rows: usize, held: usize) -> (V
 }
 
 /// As [`even_ranges`], with whole examples in each range.
-pub(crate) fn example_ranges(
+pub(super) fn example_ranges(
     workspace: &Workspace,
     segments: &Segments,
     held: usize,
@@ -108,40 +109,72 @@ pub(crate) fn example_ranges(
 }
 
 /// Calls `body` for each of `ranges`, which together are all rows, with these rows of the outputs, each of a number of
-/// columns. A thread has ranges that follow each other, and something of its own from `start`; all of these in order.
+/// columns. A thread has ranges that follow each other, and something of its own that `start` makes for them, before any of
+/// them is gone through; all of these in order.
 pub(super) fn for_ranges<const N: usize, S: Send>(
     workspace: &Workspace,
     ranges: &[Range<usize>],
     outputs: [(&mut [f32], usize); N],
-    start: impl Fn() -> S + Sync,
+    start: impl Fn(&[Range<usize>]) -> S,
     body: impl Fn(&mut S, Range<usize>, [&mut [f32]; N]) + Sync,
 ) -> Vec<S> {
+    let rows = ranges.last().map_or(0, |range| range.end).max(1);
+    let threads = if ranges.len() < 2 { 1 } else { workspace.threads() };
+    let thread = |range: &Range<usize>| (range.start + range.end) / 2 * threads / rows;
+    let lists: Vec<&[Range<usize>]> = ranges.chunk_by(|a, b| thread(a) == thread(b)).collect();
+    let mut own: Vec<S> = lists.iter().map(|list| start(list)).collect();
+    if workspace.is_dry() {
+        return own;
+    }
     let cols: [usize; N] = std::array::from_fn(|index| outputs[index].1);
     let mut rest = outputs.map(|(values, _)| values);
-    let mut jobs = Vec::with_capacity(ranges.len());
-    for range in ranges {
+    let mut part = |range: &Range<usize>| {
         let parts: [&mut [f32]; N] = std::array::from_fn(|index| {
             let (part, tail) = std::mem::take(&mut rest[index]).split_at_mut(range.len() * cols[index]);
             rest[index] = tail;
             part
         });
-        jobs.push((range.clone(), parts));
-    }
-    let run = |jobs: Vec<(Range<usize>, [&mut [f32]; N])>| {
-        let mut own = start();
-        jobs.into_iter().for_each(|(range, parts)| body(&mut own, range, parts));
-        own
+        (range.clone(), parts)
     };
-    let rows = ranges.last().map_or(0, |range| range.end).max(1);
-    let threads = workspace.threads();
-    if threads == 1 || ranges.len() < 2 {
-        return vec![run(jobs)];
+    let jobs: Vec<Vec<_>> = lists.iter().map(|list| list.iter().map(&mut part).collect()).collect();
+    let run = |own: &mut S, jobs: Vec<_>| jobs.into_iter().for_each(|(range, parts)| body(own, range, parts));
+    match own.len() {
+        0 | 1 => own.iter_mut().zip(jobs).for_each(|(own, jobs)| run(own, jobs)),
+        _ => own.par_iter_mut().zip(jobs).for_each(|(own, jobs)| run(own, jobs)),
     }
-    let mut lists: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
-    for (range, parts) in jobs {
-        lists[(range.start + range.end) / 2 * threads / rows].push((range, parts));
+    own
+}
+
+/// Calls `body` for every job with something of a thread's own; each thread takes the next job when it is done with one.
+pub(super) fn in_turn<S: Send, J: Send>(threads: &mut [S], jobs: Vec<J>, body: impl Fn(&mut S, J) + Sync) {
+    if let [own] = threads {
+        return jobs.into_iter().for_each(|job| body(own, job));
     }
-    lists.into_par_iter().map(run).collect()
+    let jobs = Mutex::new(jobs.into_iter());
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    threads.par_iter_mut().for_each(|own| {
+        while let Some(job) = next() {
+            body(own, job);
+        }
+    });
+}
+
+/// As [`for_rows`], with as many parts as there are `threads`, each with something of its own.
+pub(super) fn for_rows_with<S: Send>(
+    values: &mut [f32],
+    cols: usize,
+    threads: &mut [S],
+    body: impl Fn(&mut S, usize, &mut [f32]) + Sync,
+) {
+    if values.is_empty() {
+        return;
+    }
+    if let [own] = threads {
+        return body(own, 0, values);
+    }
+    let each = (values.len() / cols).div_ceil(threads.len().max(1));
+    let parts = values.par_chunks_mut(each * cols).zip(threads);
+    parts.enumerate().for_each(|(part, (values, own))| body(own, part * each, values));
 }
 
 /// Adds `other` to `values`, on several threads where they are long.
@@ -153,26 +186,35 @@ pub fn add(workspace: &Workspace, values: &mut [f32], other: &[f32]) {
     for_rows(workspace, values, 1, |first, part| add_assign(part, &other[first..first + part.len()]));
 }
 
-/// What `body(range, sums)` adds to `sums [rows, cols]` for ranges that together are `0..count`: each thread
-/// that pays off for `products` multiplications sums one, and the sums are added in order.
-pub(super) fn sum_parts(
+/// What `body(own, range, sums)` adds to `sums [rows, cols]` for ranges that together are `0..count`: each thread has sums
+/// and something of its own, and the sums are added in order.
+pub(super) fn sum_parts<S: Send>(
     workspace: &Workspace,
     count: usize,
-    products: usize,
     [rows, cols]: [usize; 2],
-    body: impl Fn(Range<usize>, &mut [f32]) + Sync,
+    threads: &mut [S],
+    body: impl Fn(&mut S, Range<usize>, &mut [f32]) + Sync,
 ) -> Tensor {
     let mut sums = workspace.zeros(rows, cols);
-    let parts = if workspace.splits(products) { workspace.threads().min(count) } else { 1 };
-    if parts <= 1 {
-        body(0..count, &mut sums);
+    let mut partial = (threads.len() > 1).then(|| workspace.zeros(threads.len(), rows * cols));
+    if workspace.is_dry() {
         return sums;
     }
-    let each = count.div_ceil(parts);
-    let mut partial = workspace.zeros(parts, rows * cols);
-    partial.par_chunks_mut(rows * cols).enumerate().for_each(|(part, sums)| {
-        body((part * each).min(count)..((part + 1) * each).min(count), sums);
-    });
-    partial.chunks_exact(rows * cols).for_each(|part| add_assign(&mut sums, part));
+    match (&mut partial, &mut *threads) {
+        (Some(partial), threads) => {
+            let each = count.div_ceil(threads.len());
+            let parts = partial.par_chunks_mut(rows * cols).zip(threads);
+            parts.enumerate().for_each(|(part, (sums, own))| {
+                body(own, (part * each).min(count)..((part + 1) * each).min(count), sums);
+            });
+            partial.chunks_exact(rows * cols).for_each(|part| add_assign(&mut sums, part));
+        }
+        (None, threads) => threads.iter_mut().for_each(|own| body(own, 0..count, &mut sums)),
+    }
     sums
+}
+
+/// Threads that pay off for `products` multiplications in `count` parts: at least one.
+pub(super) fn threads(workspace: &Workspace, products: usize, count: usize) -> usize {
+    if workspace.splits(products) { workspace.threads().min(count).max(1) } else { 1 }
 }

@@ -37,6 +37,9 @@ pub fn mean_rows_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments, s
     assert_eq!(dy.rows(), segments.len());
     let cols = dy.cols();
     let mut dx = workspace.tensor(segments.rows(), cols);
+    if workspace.is_dry() {
+        return dx;
+    }
     for (index, range) in segments.ranges().enumerate() {
         let start = (range.start + skip).min(range.end);
         let weight = 1.0 / (range.end - start).max(1) as f32;
@@ -79,6 +82,9 @@ pub fn max_rows_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, segments: &
     assert_eq!(x.rows(), segments.rows());
     let cols = dy.cols();
     let mut dx = workspace.zeros(segments.rows(), cols);
+    if workspace.is_dry() {
+        return dx;
+    }
     for (index, range) in segments.ranges().enumerate() {
         assert!(!range.is_empty(), "an example without rows has no highest");
         for (column, &gradient) in dy.row(index).iter().enumerate() {
@@ -118,6 +124,9 @@ pub fn rows_at_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments, at:
     assert_eq!(dy.rows(), segments.len());
     let cols = dy.cols();
     let mut dx = workspace.zeros(segments.rows(), cols);
+    if workspace.is_dry() {
+        return dx;
+    }
     for (index, range) in segments.ranges().enumerate() {
         assert!(at < range.len(), "an example of {} rows has no row {at}", range.len());
         dx[(range.start + at) * cols..][..cols].copy_from_slice(dy.row(index));
@@ -133,6 +142,9 @@ pub fn prepend_row(workspace: &Workspace, x: &Tensor, row: &[f32], segments: &Se
     assert_eq!(x.rows(), segments.rows());
     let cols = x.cols();
     let mut out = workspace.tensor(x.rows() + segments.len(), cols);
+    if workspace.is_dry() {
+        return out;
+    }
     for (index, range) in segments.ranges().enumerate() {
         let (first, rest) = out[(range.start + index) * cols..][..(range.len() + 1) * cols].split_at_mut(cols);
         first.copy_from_slice(row);
@@ -148,8 +160,11 @@ pub fn prepend_row(workspace: &Workspace, x: &Tensor, row: &[f32], segments: &Se
 pub fn prepend_row_grad(workspace: &Workspace, dy: &Tensor, segments: &Segments, row_grad: &mut [f32]) -> Tensor {
     assert_eq!(dy.rows(), segments.rows() + segments.len());
     let cols = dy.cols();
-    assert_eq!(row_grad.len(), cols);
     let mut dx = workspace.tensor(segments.rows(), cols);
+    if workspace.is_dry() {
+        return dx;
+    }
+    assert_eq!(row_grad.len(), cols);
     for (index, range) in segments.ranges().enumerate() {
         let (first, rest) = dy[(range.start + index) * cols..][..(range.len() + 1) * cols].split_at(cols);
         row_grad.iter_mut().zip(first).for_each(|(sum, value)| *sum += value);

@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use faer::Accum;
 
-use super::feed_forward::{LayersGrad, Wanted, added_up};
+use super::attention::Squares;
+use super::feed_forward::{LayersGrad, Wanted, added_up, longest};
 use super::linear::{Linear, LinearGrad};
+use super::norm::Reader;
 use super::parallel::{example_ranges, for_ranges};
-use super::{Heads, Kept, Segments, Tensor, Workspace, attention, attention_grad};
+use super::{Heads, Kept, Segments, Tensor, Workspace};
 
 /// [`attention`] of what the layers of queries, keys and values make of `x [rows, in]`: `[rows, features]`.
 ///
@@ -22,23 +24,40 @@ pub fn self_attention(
     segments: &Segments,
 ) -> Tensor {
     assert_eq!(x.rows(), segments.rows());
-    let features = layers[0].outputs(x.cols());
+    let (inputs, features) = (x.cols(), layers[0].outputs(x.cols()));
     let mut y = workspace.tensor(x.rows(), features);
     let (ranges, within) = example_ranges(workspace, segments, 4 * features);
-    for_ranges(
-        workspace,
-        &ranges,
-        [(&mut y, features)],
-        || (),
-        |(), rows, [y]| {
-            let inputs = x.cols();
-            let segments = examples(segments, &rows);
-            let x = &x[rows.start * inputs..rows.end * inputs];
-            let [q, k, v] = layers.map(|layer| layer.forward(&within, x, inputs));
-            y.copy_from_slice(&attention(&within, &q, &k, &v, heads, &segments));
-        },
-    );
+    let start = |ranges: &[Range<usize>]| {
+        let qkv = [(); 3].map(|()| workspace.tensor(longest(ranges), features));
+        (qkv, Squares::<1>::new(&within, features, heads, &examples(segments, &joined(ranges))))
+    };
+    for_ranges(workspace, &ranges, [(&mut y, features)], start, |(qkv, squares), rows, [y]| {
+        let x = &x[rows.start * inputs..rows.end * inputs];
+        let qkv = made_of(&within, x, inputs, layers, qkv, rows.len() * features);
+        squares.attend(qkv, &examples(segments, &rows), y);
+    });
     y
+}
+
+/// Queries, keys and values of some rows: so many values each.
+fn made_of<'q>(
+    workspace: &Workspace,
+    x: &[f32],
+    inputs: usize,
+    layers: [Linear<'_>; 3],
+    qkv: &'q mut [Tensor; 3],
+    values: usize,
+) -> [&'q [f32]; 3] {
+    let [q, k, v] = qkv.each_mut().map(|out| &mut out[..values]);
+    for (layer, out) in layers.into_iter().zip([&mut *q, &mut *k, &mut *v]) {
+        layer.forward_into(workspace, x, inputs, out);
+    }
+    [q, k, v]
+}
+
+/// All rows of ranges that follow each other.
+fn joined(ranges: &[Range<usize>]) -> Range<usize> {
+    ranges.first().map_or(0, |range| range.start)..ranges.last().map_or(0, |range| range.end)
 }
 
 /// Gradients of [`self_attention`] from that of its result, `dy [rows, features]`.
@@ -60,28 +79,47 @@ pub fn self_attention_grad(
     let onto = wanted.onto.inspect(|onto| assert_eq!((onto.rows(), onto.cols()), (rows, inputs)));
     let mut dx = wanted.input.then(|| onto.unwrap_or_else(|| workspace.tensor(rows, inputs)));
     let (ranges, within) = example_ranges(workspace, segments, 7 * features);
-    let start = || wanted.layers.map(|wanted| wanted.then(|| LinearGrad::zeros(workspace, features, inputs)));
+    let start = |ranges: &[Range<usize>]| {
+        let rows = longest(ranges);
+        let tensors = || [(); 3].map(|()| workspace.tensor(rows, features));
+        Thread {
+            sums: wanted.layers.map(|wanted| wanted.then(|| LinearGrad::zeros(workspace, features, inputs))),
+            x: x.reader(workspace, rows),
+            qkv: tensors(),
+            grads: tensors(),
+            squares: Squares::new(&within, features, heads, &examples(segments, &joined(ranges))),
+        }
+    };
     let cols = if dx.is_some() { inputs } else { 0 };
     let out = dx.as_mut().map_or(&mut [][..], |dx| &mut dx[..]);
-    let sums = for_ranges(workspace, &ranges, [(out, cols)], start, |sums, rows, [dx]| {
-        let segments = examples(segments, &rows);
-        let mut part = within.tensor(rows.len(), features);
-        part.copy_from_slice(&dy[rows.start * features..rows.end * features]);
-        x.with_rows(&within, rows, |x| {
-            let [q, k, v] = layers.map(|layer| layer.forward(&within, x, inputs));
-            let grads = attention_grad(&within, &part, [&q, &k, &v], heads, &segments);
-            for (index, (grad, layer)) in grads.iter().zip(layers).enumerate() {
-                if let Some(sum) = &mut sums[index] {
-                    sum.add_rows(&within, grad, x);
-                }
-                if !dx.is_empty() {
-                    let accum = if index == 0 && !added { Accum::Replace } else { Accum::Add };
-                    layer.input_grad(&within, grad, inputs, dx, accum);
-                }
+    let threads = for_ranges(workspace, &ranges, [(out, cols)], start, |thread, rows, [dx]| {
+        let Thread { sums, x, qkv, grads, squares } = thread;
+        let dy = &dy[rows.start * features..rows.end * features];
+        let (segments, values) = (examples(segments, &rows), rows.len() * features);
+        let x = x.rows(&within, rows);
+        let qkv = made_of(&within, x, inputs, layers, qkv, values);
+        squares.attend_grad(dy, qkv, &segments, grads.each_mut().map(|grad| &mut grad[..values]));
+        for (index, (grad, layer)) in grads.iter().zip(layers).enumerate() {
+            let grad = &grad[..values];
+            if let Some(sum) = &mut sums[index] {
+                sum.add_rows(&within, grad, x);
             }
-        });
+            if !dx.is_empty() {
+                let accum = if index == 0 && !added { Accum::Replace } else { Accum::Add };
+                layer.input_grad(&within, grad, inputs, dx, accum);
+            }
+        }
     });
-    LayersGrad { input: dx, layers: added_up(workspace, sums) }
+    LayersGrad { input: dx, layers: added_up(workspace, threads.into_iter().map(|thread| thread.sums)) }
+}
+
+/// What a thread sums and computes in.
+struct Thread<'a> {
+    sums: [Option<LinearGrad>; 3],
+    x: Reader<'a>,
+    qkv: [Tensor; 3],
+    grads: [Tensor; 3],
+    squares: Squares<2>,
 }
 
 /// The examples that `rows` are made of.

@@ -1,15 +1,15 @@
-//! Free buffers by length, and which of them serves a request.
+//! A pool's free buffers, looked up by length.
 
 use std::collections::BTreeMap;
 
-/// Free buffers, each with its length in elements. A buffer is memory, or its length where memory is only planned.
+/// Free buffers, each with its length in elements.
 #[derive(Debug)]
 pub(crate) struct Shelf<B>(BTreeMap<usize, Vec<B>>);
 
 /// How a request is served.
 pub(crate) enum Served<B> {
-    /// By a free buffer.
-    Free(B),
+    /// By a free buffer, of this length.
+    Free(usize, B),
     /// By a new buffer of `length`, for which a free one is given up where there is one.
     New {
         /// Of the new buffer.
@@ -32,8 +32,8 @@ impl<B> Shelf<B> {
     /// about one size than were in use at one time, whatever lengths come.
     pub(crate) fn take(&mut self, length: usize) -> Served<B> {
         let fitting = self.0.range(length..=length.saturating_mul(2)).next().map(|(&size, _)| size);
-        if let Some((_, buffer)) = fitting.and_then(|size| self.pop(size)) {
-            return Served::Free(buffer);
+        if let Some((size, buffer)) = fitting.and_then(|size| self.pop(size)) {
+            return Served::Free(size, buffer);
         }
         let smaller = self.0.range(length / 2..length).next_back().map(|(&size, _)| size);
         let given_up = smaller.and_then(|size| self.pop(size));

@@ -2,18 +2,33 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::math::vectorized;
 use super::pool::Pool;
+use super::usage::Purpose;
 
-/// A matrix `[rows, cols]` of f32, row-major. Its values are its slice.
+/// A matrix `[rows, cols]` of f32, row-major. Its values are its slice, which is empty in a dry [`Workspace`](super::Workspace).
 #[derive(Debug)]
 pub struct Tensor {
-    /// At least `rows * cols` long.
+    /// At least `length` long.
     data: Vec<f32>,
+    /// Values that are there: all, or none in a dry workspace.
+    length: usize,
     rows: usize,
     cols: usize,
-    pool: Option<Arc<Pool>>,
+    pool: Option<Pooled>,
+}
+
+/// Where a buffer comes from, and is given back to.
+#[derive(Debug)]
+pub(super) struct Pooled {
+    pub(super) pool: Arc<Pool>,
+    /// Elements of the whole buffer.
+    pub(super) buffer: usize,
+    /// What it is used for, as a number.
+    pub(super) purpose: AtomicU8,
 }
 
 impl Tensor {
@@ -23,11 +38,25 @@ impl Tensor {
     /// If there are not `rows * cols` of them.
     pub fn from_vec(data: Vec<f32>, rows: usize, cols: usize) -> Self {
         assert_eq!(data.len(), rows * cols, "values of a tensor [{rows}, {cols}]");
-        Self { data, rows, cols, pool: None }
+        Self { length: data.len(), data, rows, cols, pool: None }
     }
 
-    pub(super) fn pooled(data: Vec<f32>, rows: usize, cols: usize, pool: Arc<Pool>) -> Self {
-        Self { data, rows, cols, pool: Some(pool) }
+    /// A tensor whose values are the first of a buffer, if that has any.
+    pub(super) fn pooled(data: Vec<f32>, rows: usize, cols: usize, pool: Pooled) -> Self {
+        Self { length: data.len().min(rows * cols), data, rows, cols, pool: Some(pool) }
+    }
+
+    /// Number of values, also where they are not there.
+    pub(super) fn elements(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// Says what it is used for from now on, where a dry workspace counts that.
+    pub fn mark(&self, purpose: Purpose) {
+        if let Some(pooled) = &self.pool {
+            let before = pooled.purpose.swap(purpose as u8, Relaxed);
+            pooled.pool.reuse(pooled.buffer, before, purpose as u8);
+        }
     }
 
     /// Number of rows.
@@ -53,20 +82,20 @@ impl Deref for Tensor {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.data[..self.rows * self.cols]
+        &self.data[..self.length]
     }
 }
 
 impl DerefMut for Tensor {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.data[..self.rows * self.cols]
+        &mut self.data[..self.length]
     }
 }
 
 impl Drop for Tensor {
     fn drop(&mut self) {
-        if let Some(pool) = self.pool.take() {
-            pool.give(std::mem::take(&mut self.data));
+        if let Some(Pooled { pool, buffer, purpose }) = self.pool.take() {
+            pool.give(std::mem::take(&mut self.data), buffer, purpose.into_inner());
         }
     }
 }

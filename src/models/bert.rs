@@ -14,7 +14,9 @@ use super::sentence::{Pooling, Sentence};
 use super::{Error, InputSpec};
 use crate::base::Base;
 use crate::kernels::Heads;
-use crate::runtime::{self, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings, TextSpec};
+use crate::runtime::{
+    self, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings, TextSpec, Tokens,
+};
 
 /// What `BertConfig` reads, of transformers 4 and 5.
 pub(super) const KEYS: Keys = Keys {
@@ -45,6 +47,16 @@ fn is_harmless(name: &str) -> bool {
         || ["pooler.dense.", "cls.predictions.", "cls.seq_relationship.", "qa_outputs."]
             .iter()
             .any(|p| name.starts_with(p))
+}
+
+/// The texts of an input.
+fn tokens(input: &Input) -> Result<&Tokens, runtime::Error> {
+    match input {
+        Input::Tokens(tokens) => Ok(tokens),
+        Input::Images(_) => {
+            Err(runtime::Error::Input { message: "this base reads text, and the input is images".to_owned() })
+        }
+    }
 }
 
 /// A BERT encoder for text classification.
@@ -274,44 +286,52 @@ impl Network for Bert {
         }
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let Input::Tokens(tokens) = input else {
-            return Err(runtime::Error::Input { message: "this base reads text, and the input is images".to_owned() });
-        };
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        let tokens = tokens(input)?;
         let segments = &tokens.segments;
         if tokens.ids.len() != segments.rows() {
             let message = format!("{} token ids for sequences of {} tokens in all", tokens.ids.len(), segments.rows());
-            return Err(runtime::Error::Input { message });
+            return Err(runtime::Error::Input { message }.into());
         }
         let longest = self.texts.longest;
         if let Some(range) = segments.ranges().find(|range| range.is_empty() || range.len() > longest) {
             let message = format!("a sequence of {} tokens, and the base takes 1 to {longest}", range.len());
-            return Err(runtime::Error::Input { message });
+            return Err(runtime::Error::Input { message }.into());
         }
         let positions: Vec<u32> = segments.ranges().flat_map(|range| 0..range.len() as u32).collect();
         let mut h = ops.gather(self.words, &tokens.ids, None)?;
         h = ops.gather(self.positions, &positions, Some(h))?;
         h = ops.gather(self.types, &vec![0; positions.len()], Some(h))?;
-        h = ops.layer_norm(&h, self.norm, self.eps)?;
-        for block in &self.blocks {
-            h = ops.cut(h);
-            let context = ops.self_attention(&h, [block.query, block.key, block.value], self.heads, segments)?;
-            let attended = ops.linear(&context, block.attention)?;
-            let sum = ops.add(attended, &h);
-            h = ops.layer_norm(&sum, block.attention_norm, self.eps)?;
-            let out = ops.feed_forward(&h, [block.intermediate, block.output])?;
-            let sum = ops.add(out, &h);
-            h = ops.layer_norm(&sum, block.output_norm, self.eps)?;
-        }
+        ops.layer_norm(&h, self.norm, self.eps)
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let block = &self.blocks[index];
+        let segments = &tokens(input)?.segments;
+        let context = ops.self_attention(&x, [block.query, block.key, block.value], self.heads, segments)?;
+        let attended = ops.linear(&context, block.attention)?;
+        let sum = ops.add(attended, &x)?;
+        let h = ops.layer_norm(&sum, block.attention_norm, self.eps)?;
+        let out = ops.feed_forward(&h, [block.intermediate, block.output])?;
+        let sum = ops.add(out, &h)?;
+        ops.layer_norm(&sum, block.output_norm, self.eps)
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, h: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let segments = &tokens(input)?.segments;
         match self.pool {
-            Pool::Mean => Ok(ops.mean_rows(h, segments, 0)),
-            Pool::Max => Ok(ops.max_rows(h, segments)),
-            Pool::Cls => Ok(ops.rows_at(&h, segments, 0)),
+            Pool::Mean => ops.mean_rows(h, segments, 0),
+            Pool::Max => ops.max_rows(h, segments),
+            Pool::Cls => ops.rows_at(&h, segments, 0),
             Pool::Pooler(dense) => {
-                let first = ops.rows_at(&h, segments, 0);
+                let first = ops.rows_at(&h, segments, 0)?;
                 drop(h);
                 let pooled = ops.linear(&first, dense)?;
-                Ok(ops.tanh(pooled))
+                ops.tanh(pooled)
             }
         }
     }

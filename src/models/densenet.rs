@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::images::{self, Pixels};
 use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
-use super::{Error, InputSpec, images};
+use super::{Error, InputSpec};
 use crate::base::Base;
 use crate::kernels::{Activation, Window};
 use crate::runtime::{
@@ -44,10 +45,18 @@ pub struct DenseNet {
     layout: Arc<Layout>,
     stem: Stem,
     blocks: Vec<Dense>,
+    /// What the last block gives.
+    last: Pixels,
     norm: BatchNorm,
     eps: f32,
     images: ImageSpec,
 }
+
+/// What follows the stem.
+const POOL: Window = Window { size: [3; 2], stride: 2, rows: [1; 2], cols: [1; 2] };
+
+/// What a transition ends in.
+const HALVE: Window = Window { size: [2; 2], stride: 2, rows: [0; 2], cols: [0; 2] };
 
 enum Stem {
     /// 7×7 by two, normalization, pooling by two.
@@ -57,6 +66,8 @@ enum Stem {
 }
 
 struct Dense {
+    /// What it reads.
+    grid: Pixels,
     layers: Vec<Layer>,
     transition: Option<Transition>,
 }
@@ -102,6 +113,13 @@ impl DenseNet {
             }),
             false => Stem::Plain(first),
         };
+        let size = [if pooled { 224 } else { 32 }; 2];
+        let defaults = Defaults { size, normalization: IMAGENET, processor: "ViTImageProcessor" };
+        let images = config.images(channels, &defaults)?;
+        let mut grid = match &stem {
+            Stem::Pooled(unit) => Pixels::of(&images).through(unit.window, &config)?.through(POOL, &config)?,
+            Stem::Plain(_) => Pixels::of(&images),
+        };
         let (mut blocks, mut convolutions) = (Vec::new(), 1);
         for number in 1.. {
             let name = |layer: usize, part: &str| format!("features.denseblock{number}.denselayer{layer}.{part}");
@@ -134,7 +152,11 @@ impl DenseNet {
                 }
                 None => None,
             };
-            blocks.push(Dense { layers: dense, transition });
+            let start = grid;
+            if transition.is_some() {
+                grid = grid.through(HALVE, &config)?;
+            }
+            blocks.push(Dense { grid: start, layers: dense, transition });
         }
         // torchvision's last normalization is called by its place, others' by its role.
         let last = format!("features.norm{}", blocks.len() + 1);
@@ -147,9 +169,7 @@ impl DenseNet {
         }
         let layout = Arc::new(layers.head("classifier", inputs, config.labels()?)?);
         super::check_used(base, &layout, "densenet", super::is_counter)?;
-        let size = [if pooled { 224 } else { 32 }; 2];
-        let defaults = Defaults { size, normalization: IMAGENET, processor: "ViTImageProcessor" };
-        Ok(Self { layout, stem, blocks, norm: last, eps, images: config.images(channels, &defaults)? })
+        Ok(Self { layout, stem, blocks, last: grid, norm: last, eps, images })
     }
 
     /// What it reads.
@@ -171,36 +191,38 @@ impl Network for DenseNet {
         self.images.settings().with(Settings::NORM_EPS, self.eps)
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
-        let mut h = match &self.stem {
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        let (x, grid) = images::pixels(ops, &self.images, input)?;
+        match &self.stem {
             Stem::Pooled(unit) => {
                 let x = ops.conv_norm(&x, grid, unit, None)?;
-                grid = unit.window.output(grid);
-                let pool = Window::square(3, 2, 1);
-                let x = ops.max_pool(x, grid, pool);
-                grid = pool.output(grid);
-                x
+                ops.max_pool(x, unit.window.output(grid), POOL)
             }
-            Stem::Plain(conv) => ops.conv(&x, grid, *conv, Window::square(3, 1, 1))?,
-        };
-        for block in &self.blocks {
-            h = ops.cut(h);
-            for layer in &block.layers {
-                let x = ops.batch_norm(&h, &layer.before, None)?;
-                let x = ops.conv_norm(&x, grid, &layer.squeeze, None)?;
-                let grown = ops.conv(&x, grid, layer.grow, Window::square(3, 1, 1))?;
-                h = ops.concat(&[&h, &grown]);
-            }
-            if let Some(transition) = &block.transition {
-                let x = ops.batch_norm(&h, &transition.before, None)?;
-                let x = ops.conv(&x, grid, transition.conv, Window::square(1, 1, 0))?;
-                let pool = Window::square(2, 2, 0);
-                h = ops.average_pool(x, grid, pool);
-                grid = pool.output(grid);
-            }
+            Stem::Plain(conv) => ops.conv(&x, grid, *conv, Window::square(3, 1, 1)),
         }
-        let h = ops.batch_norm(&h, &self.norm, None)?;
-        Ok(ops.mean_rows(h, &grid.segments(), 0))
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let Dense { grid, layers, transition } = &self.blocks[index];
+        let (grid, mut h) = (grid.grid(input.len()), x);
+        for layer in layers {
+            let x = ops.batch_norm(&h, &layer.before, None)?;
+            let x = ops.conv_norm(&x, grid, &layer.squeeze, None)?;
+            let grown = ops.conv(&x, grid, layer.grow, Window::square(3, 1, 1))?;
+            h = ops.concat(&[&h, &grown])?;
+        }
+        let Some(transition) = transition else { return Ok(h) };
+        let x = ops.batch_norm(&h, &transition.before, None)?;
+        let x = ops.conv(&x, grid, transition.conv, Window::square(1, 1, 0))?;
+        ops.average_pool(x, grid, HALVE)
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let x = ops.batch_norm(&x, &self.norm, None)?;
+        ops.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

@@ -7,14 +7,13 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::images::{self, Pixels};
 use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
-use super::{Error, InputSpec, images};
+use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::kernels::{Activation, Grid, Window};
-use crate::runtime::{
-    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
-};
+use crate::kernels::{Activation, Window};
+use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings};
 
 /// What timm's MobileNetV2 reads: the constructor of its `EfficientNet`, and what makes its arguments.
 pub(super) const KEYS: Keys = Keys {
@@ -48,9 +47,11 @@ const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3,
 /// A MobileNetV2.
 pub struct MobileNetV2 {
     layout: Arc<Layout>,
-    stem: Unit,
+    stem: ConvNorm,
     blocks: Vec<Block>,
-    last: Unit,
+    last: ConvNorm,
+    /// What the last block gives.
+    last_grid: Pixels,
     padding: Padding,
     eps: f32,
     images: ImageSpec,
@@ -64,18 +65,12 @@ enum Padding {
     Same,
 }
 
-/// A convolution and its normalization, whose window depends on the size of the image.
-struct Unit {
-    conv: LayerId,
-    norm: BatchNorm,
-    size: usize,
-    stride: usize,
-}
-
 struct Block {
-    expand: Option<Unit>,
-    depthwise: Unit,
-    project: Unit,
+    /// What it reads.
+    grid: Pixels,
+    expand: Option<ConvNorm>,
+    depthwise: ConvNorm,
+    project: ConvNorm,
     residual: bool,
 }
 
@@ -153,17 +148,26 @@ impl MobileNetV2 {
         };
         let channels = config.channels()?;
         let eps = config.eps(if config.has("bn_eps") { "bn_eps" } else { "batch_norm_eps" }, 1e-5)?;
-        let unit = |layers: &mut LayoutBuilder, [conv, norm]: &Pair, shape: [usize; 3], stride, activation| {
+        let defaults = Defaults { size: [224; 2], normalization: IMAGENET, processor: "MobileNetV2ImageProcessor" };
+        let images = config.images(channels, &defaults)?;
+        let mut grid = Pixels::of(&images);
+        let mut unit = |layers: &mut LayoutBuilder, [conv, norm]: &Pair, shape: [usize; 3], stride, activation| {
             let [outputs, inputs, size] = shape;
             // One input channel for each output is said by zero inputs.
             let kind = if inputs == 0 { LayerKind::Depthwise } else { LayerKind::Linear };
             let conv = layers.layer(kind, conv, &[outputs, inputs.max(1), size, size], false)?;
             let norm = BatchNorm { layer: layers.batch_norm(norm, outputs)?, eps, activation };
-            Ok::<_, runtime::Error>(Unit { conv, norm, size, stride })
+            let window = match padding {
+                Padding::Even => Window::square(size, stride, size / 2),
+                Padding::Same => Window::same(size, stride, grid.grid(1)),
+            };
+            let start = grid;
+            grid = start.through(window, &config)?;
+            Ok::<_, Error>((start, ConvNorm { conv, window, norm }))
         };
         let stem_names = names.stem();
         let mut inputs = layers.width(&stem_names[0]).unwrap_or(32);
-        let stem = unit(&mut layers, &stem_names, [inputs, channels, 3], 2, Activation::Relu6)?;
+        let (_, stem) = unit(&mut layers, &stem_names, [inputs, channels, 3], 2, Activation::Relu6)?;
         let mut blocks = Vec::new();
         for (stage, &(count, stride)) in STAGES.iter().enumerate() {
             for within in 0.. {
@@ -179,44 +183,27 @@ impl MobileNetV2 {
                 let outputs = width(&layers, &project, inputs);
                 let expand = match number {
                     0 => None,
-                    _ => Some(unit(&mut layers, &expand, [inner, inputs, 1], 1, Activation::Relu6)?),
+                    _ => Some(unit(&mut layers, &expand, [inner, inputs, 1], 1, Activation::Relu6)?.1),
                 };
-                let depthwise = unit(&mut layers, &depthwise, [inner, 0, 3], stride, Activation::Relu6)?;
-                let project = unit(&mut layers, &project, [outputs, inner, 1], 1, Activation::None)?;
+                // An expansion is of single pixels: what comes after it reads the same grid.
+                let (grid, depthwise) = unit(&mut layers, &depthwise, [inner, 0, 3], stride, Activation::Relu6)?;
+                let (_, project) = unit(&mut layers, &project, [outputs, inner, 1], 1, Activation::None)?;
                 let residual = stride == 1 && inputs == outputs;
-                blocks.push(Block { expand, depthwise, project, residual });
+                blocks.push(Block { grid, expand, depthwise, project, residual });
                 inputs = outputs;
             }
         }
         let last_names = names.last(blocks.len());
         let features = layers.width(&last_names[0]).unwrap_or(1280);
-        let last = unit(&mut layers, &last_names, [features, inputs, 1], 1, Activation::Relu6)?;
+        let (last_grid, last) = unit(&mut layers, &last_names, [features, inputs, 1], 1, Activation::Relu6)?;
         let layout = Arc::new(layers.head(names.head(), features, config.labels()?)?);
         super::check_used(base, &layout, "mobilenet_v2", super::is_counter)?;
-        let defaults = Defaults { size: [224; 2], normalization: IMAGENET, processor: "MobileNetV2ImageProcessor" };
-        Ok(Self { layout, stem, blocks, last, padding, eps, images: config.images(channels, &defaults)? })
+        Ok(Self { layout, stem, blocks, last, last_grid, padding, eps, images })
     }
 
     /// What it reads.
     pub fn input(&self) -> InputSpec {
         InputSpec::Images(self.images.clone())
-    }
-
-    fn apply<O: Ops>(
-        &self,
-        ops: &mut O,
-        x: &O::Value,
-        grid: &mut Grid,
-        unit: &Unit,
-        residual: Option<&O::Value>,
-    ) -> Result<O::Value, runtime::Error> {
-        let window = match self.padding {
-            Padding::Even => Window::square(unit.size, unit.stride, unit.size / 2),
-            Padding::Same => Window::same(unit.size, unit.stride, *grid),
-        };
-        let y = ops.conv_norm(x, *grid, &ConvNorm { conv: unit.conv, window, norm: unit.norm }, residual)?;
-        *grid = window.output(*grid);
-        Ok(y)
     }
 }
 
@@ -234,20 +221,30 @@ impl Network for MobileNetV2 {
         self.images.settings().with(Settings::NORM_EPS, self.eps).with(Settings::PADDING, padding)
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
-        let mut h = self.apply(ops, &x, &mut grid, &self.stem, None)?;
-        for block in &self.blocks {
-            h = ops.cut(h);
-            let expanded = match &block.expand {
-                Some(expand) => Some(self.apply(ops, &h, &mut grid, expand, None)?),
-                None => None,
-            };
-            let inner = self.apply(ops, expanded.as_ref().unwrap_or(&h), &mut grid, &block.depthwise, None)?;
-            drop(expanded);
-            h = self.apply(ops, &inner, &mut grid, &block.project, block.residual.then_some(&h))?;
-        }
-        let h = self.apply(ops, &h, &mut grid, &self.last, None)?;
-        Ok(ops.mean_rows(h, &grid.segments(), 0))
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        let (x, grid) = images::pixels(ops, &self.images, input)?;
+        ops.conv_norm(&x, grid, &self.stem, None)
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let Block { grid, expand, depthwise, project, residual } = &self.blocks[index];
+        let grid = grid.grid(input.len());
+        let expanded = match expand {
+            Some(expand) => Some(ops.conv_norm(&x, grid, expand, None)?),
+            None => None,
+        };
+        let inner = ops.conv_norm(expanded.as_ref().unwrap_or(&x), grid, depthwise, None)?;
+        drop(expanded);
+        ops.conv_norm(&inner, depthwise.window.output(grid), project, residual.then_some(&x))
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let grid = self.last_grid.grid(input.len());
+        let x = ops.conv_norm(&x, grid, &self.last, None)?;
+        ops.mean_rows(x, &grid.segments(), 0)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::{Bert, DenseNet, Error, InputSpec, MobileNetV2, Pooling, ResNet, ResNetCifar, Vit};
 use crate::base::Base;
-use crate::runtime::{self, Input, Layout, Network, Ops, Settings};
+use crate::runtime::{Input, Layout, Network, Ops, Settings};
 
 /// A network whose architecture the base's `config.json` names.
 pub enum Model {
@@ -136,7 +136,19 @@ impl Network for Model {
         each!(self, network => network.checkpoint_files())
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        each!(self, network => network.features(ops, input))
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        each!(self, network => network.stem(ops, input))
+    }
+
+    fn blocks(&self) -> usize {
+        each!(self, network => network.blocks())
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        each!(self, network => network.block(ops, index, x, input))
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        each!(self, network => network.tail(ops, x, input))
     }
 }

@@ -7,14 +7,13 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::images::{self, Pixels};
 use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
-use super::{Error, InputSpec, images};
+use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::kernels::{Activation, Grid, Window};
-use crate::runtime::{
-    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
-};
+use crate::kernels::{Activation, Window};
+use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings};
 
 /// What `ResNetConfig` reads, and the constructor of timm's `ResNet`.
 pub(super) const KEYS: Keys = Keys {
@@ -57,12 +56,19 @@ pub struct ResNet {
     layout: Arc<Layout>,
     stem: ConvNorm,
     blocks: Vec<Block>,
+    /// What the last block gives.
+    last: Pixels,
     eps: f32,
     images: ImageSpec,
     class: Option<&'static str>,
 }
 
+/// What follows the stem.
+const POOL: Window = Window { size: [3; 2], stride: 2, rows: [1; 2], cols: [1; 2] };
+
 struct Block {
+    /// What it reads.
+    grid: Pixels,
     /// Its convolutions in order; the shortcut is added to the last.
     units: Vec<ConvNorm>,
     shortcut: Option<ConvNorm>,
@@ -146,6 +152,9 @@ impl ResNet {
         let strides_first_stage = config.flag("downsample_in_first_stage")?;
         // As in the paper; later ones stride in the middle.
         let strides_first_unit = config.flag("downsample_in_bottleneck")?;
+        let defaults = Defaults { size: [224; 2], normalization: IMAGENET, processor: "ConvNextImageProcessor" };
+        let images = config.images(channels, &defaults)?;
+        let mut grid = Pixels::of(&images).through(stem.window, &config)?.through(POOL, &config)?;
         let (mut blocks, mut inputs, mut convolutions) = (Vec::new(), width, 2);
         let mut depths: Vec<usize> = Vec::new();
         for stage in 0.. {
@@ -164,15 +173,17 @@ impl ResNet {
                 }
                 let count = count.max(2);
                 let stride = if (stage > 0 || strides_first_stage) && number == 0 { 2 } else { 1 };
-                let (mut units, mut channels) = (Vec::new(), inputs);
+                let (mut units, mut channels, start) = (Vec::new(), inputs, grid);
                 for unit in 0..count {
                     let [conv, bn] = names.unit(&name, unit);
                     let outputs = layers.width(&conv).unwrap_or(channels);
                     let size = if count == 2 || unit == 1 { 3 } else { 1 };
                     let strided = unit == if strides_first_unit { 0 } else { count - 2 };
+                    let window = Window::square(size, if strided { stride } else { 1 }, size / 2);
+                    grid = grid.through(window, &config)?;
                     units.push(ConvNorm {
                         conv: layers.layer(LayerKind::Linear, &conv, &[outputs, channels, size, size], false)?,
-                        window: Window::square(size, if strided { stride } else { 1 }, size / 2),
+                        window,
                         norm: norm(layers.batch_norm(&bn, outputs)?, Activation::Relu),
                     });
                     channels = outputs;
@@ -190,7 +201,7 @@ impl ResNet {
                 convolutions += count;
                 depths[stage] += 1;
                 inputs = channels;
-                blocks.push(Block { units, shortcut });
+                blocks.push(Block { grid: start, units, shortcut });
             }
         }
         if let Some(depth) = depth
@@ -203,9 +214,8 @@ impl ResNet {
         }
         let layout = Arc::new(layers.head(names.head(), inputs, config.labels()?)?);
         super::check_used(base, &layout, "resnet", super::is_counter)?;
-        let defaults = Defaults { size: [224; 2], normalization: IMAGENET, processor: "ConvNextImageProcessor" };
         let class = matches!(names, Names::HuggingFace(_)).then_some("ResNetForImageClassification");
-        Ok(Self { layout, stem, blocks, eps, images: config.images(channels, &defaults)?, class })
+        Ok(Self { layout, stem, blocks, last: grid, eps, images, class })
     }
 
     /// What it reads.
@@ -231,35 +241,33 @@ impl Network for ResNet {
         self.class
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        let (x, grid) = images::pixels(ops, &self.images, input)?;
         let x = ops.conv_norm(&x, grid, &self.stem, None)?;
-        grid = self.stem.window.output(grid);
-        let pool = Window::square(3, 2, 1);
-        let mut h = ops.max_pool(x, grid, pool);
-        grid = pool.output(grid);
-        for block in &self.blocks {
-            let x = ops.cut(h);
-            (h, grid) = block.apply(ops, x, grid)?;
-        }
-        Ok(ops.mean_rows(h, &grid.segments(), 0))
+        ops.max_pool(x, self.stem.window.output(grid), POOL)
     }
-}
 
-impl Block {
-    fn apply<O: Ops>(&self, ops: &mut O, h: O::Value, mut grid: Grid) -> Result<(O::Value, Grid), runtime::Error> {
-        let shortcut = match &self.shortcut {
-            Some(shortcut) => Some(ops.conv_norm(&h, grid, shortcut, None)?),
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let Block { units, shortcut, grid } = &self.blocks[index];
+        let mut grid = grid.grid(input.len());
+        let shortcut = match shortcut {
+            Some(shortcut) => Some(ops.conv_norm(&x, grid, shortcut, None)?),
             None => None,
         };
-        let Some((last, first)) = self.units.split_last() else { return Ok((h, grid)) };
         let mut inner = None;
-        for unit in first {
-            inner = Some(ops.conv_norm(inner.as_ref().unwrap_or(&h), grid, unit, None)?);
+        for (number, unit) in units.iter().enumerate() {
+            let residual = (number + 1 == units.len()).then(|| shortcut.as_ref().unwrap_or(&x));
+            inner = Some(ops.conv_norm(inner.as_ref().unwrap_or(&x), grid, unit, residual)?);
             grid = unit.window.output(grid);
         }
-        let residual = shortcut.as_ref().unwrap_or(&h);
-        let out = ops.conv_norm(inner.as_ref().unwrap_or(&h), grid, last, Some(residual))?;
-        Ok((out, grid))
+        Ok(inner.unwrap_or(x))
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        ops.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

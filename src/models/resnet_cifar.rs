@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::images::{self, Pixels};
 use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
-use super::{Error, InputSpec, images};
+use super::{Error, InputSpec};
 use crate::base::Base;
 use crate::kernels::{Activation, Window};
 use crate::runtime::{
@@ -24,11 +25,15 @@ pub struct ResNetCifar {
     layout: Arc<Layout>,
     stem: ConvNorm,
     blocks: Vec<Block>,
+    /// What the last block gives.
+    last: Pixels,
     eps: f32,
     images: ImageSpec,
 }
 
 struct Block {
+    /// What it reads.
+    grid: Pixels,
     units: [ConvNorm; 2],
     shortcut: Shortcut,
 }
@@ -58,6 +63,9 @@ impl ResNetCifar {
             Ok::<_, runtime::Error>(ConvNorm { conv, window: Window::square(size, stride, size / 2), norm })
         };
         let stem = unit(&mut layers, ["conv1", "bn1"], [width, channels, 3], 1, Activation::Relu)?;
+        let defaults = Defaults { size: [32; 2], normalization: IMAGENET, processor: "ViTImageProcessor" };
+        let images = config.images(channels, &defaults)?;
+        let mut grid = Pixels::of(&images);
         let (mut blocks, mut inputs) = (Vec::new(), width);
         for stage in 1..=3 {
             for number in 0.. {
@@ -81,7 +89,9 @@ impl ResNetCifar {
                     let more = outputs.saturating_sub(inputs);
                     Shortcut::Pad(more / 2, more - more / 2)
                 };
-                blocks.push(Block { units: [first, second], shortcut });
+                let start = grid;
+                grid = grid.through(first.window, &config)?;
+                blocks.push(Block { grid: start, units: [first, second], shortcut });
                 inputs = outputs;
             }
         }
@@ -101,8 +111,7 @@ impl ResNetCifar {
         }
         let layout = Arc::new(layers.head("linear", inputs, config.labels()?)?);
         super::check_used(base, &layout, "resnet_cifar", super::is_counter)?;
-        let defaults = Defaults { size: [32; 2], normalization: IMAGENET, processor: "ViTImageProcessor" };
-        Ok(Self { layout, stem, blocks, eps, images: config.images(channels, &defaults)? })
+        Ok(Self { layout, stem, blocks, last: grid, eps, images })
     }
 
     /// What it reads.
@@ -124,20 +133,28 @@ impl Network for ResNetCifar {
         self.images.settings().with(Settings::NORM_EPS, self.eps)
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
-        let (x, mut grid) = images::pixels(ops, &self.images, input)?;
-        let mut h = ops.conv_norm(&x, grid, &self.stem, None)?;
-        for Block { units: [first, second], shortcut } in &self.blocks {
-            h = ops.cut(h);
-            let residual = match shortcut {
-                Shortcut::Same => None,
-                Shortcut::Pad(before, after) => Some(ops.subsample_pad(&h, grid, first.window.stride, *before, *after)),
-                Shortcut::Conv(unit) => Some(ops.conv_norm(&h, grid, unit, None)?),
-            };
-            let inner = ops.conv_norm(&h, grid, first, None)?;
-            grid = first.window.output(grid);
-            h = ops.conv_norm(&inner, grid, second, Some(residual.as_ref().unwrap_or(&h)))?;
-        }
-        Ok(ops.mean_rows(h, &grid.segments(), 0))
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        let (x, grid) = images::pixels(ops, &self.images, input)?;
+        ops.conv_norm(&x, grid, &self.stem, None)
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let Block { grid, units: [first, second], shortcut } = &self.blocks[index];
+        let grid = grid.grid(input.len());
+        let residual = match shortcut {
+            Shortcut::Same => None,
+            Shortcut::Pad(before, after) => Some(ops.subsample_pad(&x, grid, first.window.stride, *before, *after)?),
+            Shortcut::Conv(unit) => Some(ops.conv_norm(&x, grid, unit, None)?),
+        };
+        let inner = ops.conv_norm(&x, grid, first, None)?;
+        ops.conv_norm(&inner, first.window.output(grid), second, Some(residual.as_ref().unwrap_or(&x)))
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        ops.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

@@ -14,7 +14,7 @@ use super::processor::{Defaults, HALF, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
 use crate::kernels::{Heads, Interpolation, Segments};
-use crate::runtime::{self, ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings};
+use crate::runtime::{ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings};
 
 /// What `ViTConfig` and `DeiTConfig` read, and the constructor of timm's `VisionTransformer`.
 pub(super) const KEYS: Keys = Keys {
@@ -357,6 +357,18 @@ impl Vit {
     }
 }
 
+impl Vit {
+    /// Patches of an image.
+    fn patches(&self) -> usize {
+        (self.images.height / self.patch) * (self.images.width / self.patch)
+    }
+
+    /// The tokens of each image.
+    fn segments(&self, input: &Input) -> Segments {
+        Segments::uniform(input.len(), self.patches() + self.tokens.len())
+    }
+}
+
 impl Network for Vit {
     fn architecture(&self) -> &str {
         "vit"
@@ -383,53 +395,64 @@ impl Network for Vit {
         self.class
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, runtime::Error> {
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
         let images = images(&self.images, input)?;
-        let mut each = (images.height / self.patch) * (images.width / self.patch);
-        let x = ops.patches(images, self.patch);
+        let mut each = self.patches();
+        let x = ops.patches(images, self.patch)?;
         let mut h = ops.linear(&x, self.projection)?;
         for &token in &self.tokens {
             h = ops.prepend(&h, token, &Segments::uniform(images.batch, each))?;
             each += 1;
         }
-        let segments = Segments::uniform(images.batch, each);
         let positions: Vec<u32> = (0..images.batch).flat_map(|_| 0..each as u32).collect();
-        h = match &self.resized {
-            Some(map) => ops.gather_interpolated(self.positions, map, &positions, h)?,
-            None => ops.gather(self.positions, &positions, Some(h))?,
-        };
-        for block in &self.blocks {
-            h = ops.cut(h);
-            let x = ops.layer_norm(&h, block.before, self.eps)?;
-            let context = match &block.attend {
-                Attend::Apart(layers) => ops.self_attention(&x, *layers, self.heads, &segments)?,
-                Attend::Fused(layer) => {
-                    let all = ops.linear(&x, *layer)?;
-                    let hidden = self.layout.layer(block.before).weight.elements();
-                    let [q, k, v] = [0, 1, 2].map(|part| ops.columns(&all, part * hidden..(part + 1) * hidden));
-                    ops.attention(q, k, v, self.heads, &segments)
-                }
-            };
-            let attended = ops.linear(&context, block.attention)?;
-            h = ops.add(attended, &h);
-            let x = ops.layer_norm(&h, block.after, self.eps)?;
-            let out = ops.feed_forward(&x, [block.intermediate, block.output])?;
-            h = ops.add(out, &h);
+        match &self.resized {
+            Some(map) => ops.gather_interpolated(self.positions, map, &positions, h),
+            None => ops.gather(self.positions, &positions, Some(h)),
         }
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let (block, segments) = (&self.blocks[index], self.segments(input));
+        let normed = ops.layer_norm(&x, block.before, self.eps)?;
+        let context = match &block.attend {
+            Attend::Apart(layers) => ops.self_attention(&normed, *layers, self.heads, &segments)?,
+            Attend::Fused(layer) => {
+                let all = ops.linear(&normed, *layer)?;
+                let hidden = self.layout.layer(block.before).weight.elements();
+                let mut part = |part| ops.columns(&all, part * hidden..(part + 1) * hidden);
+                let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+                ops.attention(q, k, v, self.heads, &segments)?
+            }
+        };
+        drop(normed);
+        let attended = ops.linear(&context, block.attention)?;
+        let h = ops.add(attended, &x)?;
+        drop((context, x));
+        let normed = ops.layer_norm(&h, block.after, self.eps)?;
+        let out = ops.feed_forward(&normed, [block.intermediate, block.output])?;
+        ops.add(out, &h)
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, h: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        let segments = self.segments(input);
         match self.pool {
             Pool::Class => {
-                let token = ops.rows_at(&h, &segments, 0);
+                let token = ops.rows_at(&h, &segments, 0)?;
                 drop(h);
                 ops.layer_norm(&token, self.norm, self.eps)
             }
             Pool::Both => {
                 let tokens = [0, 1].map(|token| ops.rows_at(&h, &segments, token));
                 drop(h);
-                let [class, distillation] = tokens.map(|token| ops.layer_norm(&token, self.norm, self.eps));
-                Ok(ops.concat(&[&class?, &distillation?]))
+                let [class, distillation] = tokens.map(|token| ops.layer_norm(&token?, self.norm, self.eps));
+                ops.concat(&[&class?, &distillation?])
             }
             Pool::Mean => {
-                let mean = ops.mean_rows(h, &segments, self.tokens.len());
+                let mean = ops.mean_rows(h, &segments, self.tokens.len())?;
                 ops.layer_norm(&mean, self.norm, self.eps)
             }
         }

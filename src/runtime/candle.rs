@@ -20,7 +20,7 @@ impl Task {
         let Some((id, part)) = self.layout().find(name) else { return Ok(None) };
         match self.param(id, part) {
             None => Ok(None),
-            Some(weight @ (WeightRef::Merged(_) | WeightRef::Sum(..))) => {
+            Some(weight @ (WeightRef::Merged(_) | WeightRef::Sum(..) | WeightRef::Absent(_))) => {
                 let values = &*weight.floats(&Workspace::new(1));
                 let shape = self.layout().layer(id).param(part).map(|param| param.shape.clone()).unwrap_or_default();
                 let rest: usize = shape.iter().skip(1).product();

@@ -1,20 +1,22 @@
 //! A forward pass on the host from its input to numbers that are numbers.
 
-use super::{Error, Eval, Input, Layout, Network, Part, WeightRef, Weights};
+use super::{Error, Input, Layout, Network, Part, WeightRef, Weights};
+use crate::graph::{Graph, Host};
 use crate::kernels::{Tensor, Workspace};
 
 /// Class scores by a pass of evaluation: `[examples, classes]`.
 ///
 /// # Errors
 /// If the input does not fit the network, the task has no head, a file of the base was truncated, or a score is not finite.
-pub(crate) fn logits<W: Weights>(
+pub(crate) fn logits(
     network: &impl Network,
-    weights: &W,
+    weights: &dyn Weights,
     input: &Input,
     workspace: &Workspace,
 ) -> Result<Tensor, Error> {
     weights.layout().base().check_whole()?;
-    let logits = network.logits(&mut Eval::new(weights, workspace), input)?;
+    let mut graph = Graph::eval(Host::new(weights, workspace));
+    let logits = network.logits(&mut graph, input)?.into_value(workspace);
     check_finite(network, weights, input, workspace, &logits)?;
     Ok(logits)
 }
@@ -24,14 +26,15 @@ pub(crate) fn logits<W: Weights>(
 /// # Errors
 /// As [`logits`], but for the head.
 #[cfg(any(feature = "train", feature = "candle"))]
-pub(crate) fn features<W: Weights>(
+pub(crate) fn features(
     network: &impl Network,
-    weights: &W,
+    weights: &dyn Weights,
     input: &Input,
     workspace: &Workspace,
 ) -> Result<Tensor, Error> {
     weights.layout().base().check_whole()?;
-    let features = network.features(&mut Eval::new(weights, workspace), input)?;
+    let mut graph = Graph::eval(Host::new(weights, workspace));
+    let features = network.features(&mut graph, input)?.into_value(workspace);
     check_finite(network, weights, input, workspace, &features)?;
     Ok(features)
 }
@@ -41,9 +44,9 @@ pub(crate) fn features<W: Weights>(
 ///
 /// # Errors
 /// [`Error::NotFinite`].
-pub(crate) fn check_finite<W: Weights>(
+pub(crate) fn check_finite(
     network: &impl Network,
-    weights: &W,
+    weights: &dyn Weights,
     input: &Input,
     workspace: &Workspace,
     outputs: &[f32],
@@ -59,8 +62,9 @@ pub(crate) fn check_finite<W: Weights>(
             format!("image {image} of the input has NaN or infinite pixels")
         }
         _ => {
-            let base = network.features(&mut Eval::new(&BaseAlone(layout), workspace), input)?;
-            match base.iter().all(|value| value.is_finite()) {
+            let alone = BaseAlone(layout);
+            let base = network.features(&mut Graph::eval(Host::new(&alone, workspace)), input)?;
+            match base.value().iter().all(|value| value.is_finite()) {
                 true => format!("the task {} overflows; the base's own features are finite", weights.name()),
                 false => {
                     let broken = layout.base().tensors().find(|tensor| {

@@ -4,32 +4,23 @@
 //! - Loading is all or nothing: every entry of an adapter lands on the tensor it was made for.
 //! - A switch swaps one pointer. A forward pass uses the task it started with to its end.
 
+mod adapter_ops;
 #[cfg(feature = "candle")]
 mod candle;
-mod error;
-mod eval;
 mod evaluate;
 mod examples;
 mod forward;
 mod image_spec;
-mod input;
 pub(crate) mod landing;
-mod layout;
 mod network;
 mod ops;
 mod prediction;
 mod processor;
 mod settings;
-#[cfg(any(feature = "train", feature = "candle"))]
-pub(crate) mod stretch;
 mod switch;
 mod task;
 mod text_spec;
-mod unit;
-mod weights;
 
-pub use error::Error;
-pub use eval::Eval;
 pub use evaluate::{Score, evaluate, score};
 pub(crate) use examples::Checked;
 pub use examples::Examples;
@@ -37,9 +28,7 @@ pub use examples::Examples;
 pub(crate) use forward::features;
 pub(crate) use forward::logits;
 pub use image_spec::{Centre, Crop, Filter, ImageSpec, MAX_SIDE, Resize, Scale};
-pub use input::{Images, Input, Tokens};
-pub use layout::{Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part};
-pub use network::Network;
+pub use network::{Network, backward};
 pub use ops::Ops;
 pub use prediction::{Labelled, Prediction};
 pub use processor::{Arithmetic, Processor};
@@ -47,5 +36,8 @@ pub use settings::{Difference, Setting, Settings};
 pub use switch::{Current, Runtime};
 pub use task::Task;
 pub use text_spec::TextSpec;
-pub use unit::{BatchNorm, ConvNorm};
-pub use weights::{Floats, LinearFloats, WeightRef, Weights};
+
+pub use crate::graph::{
+    BatchNorm, ConvNorm, Error, Floats, Images, Input, Layer, LayerId, LayerKind, Layout, LayoutBuilder, LinearFloats,
+    Param, Part, Tokens, WeightRef, Weights,
+};

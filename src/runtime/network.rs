@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Error, Input, Layout, Ops, Settings};
+use super::{Input, Layout, Ops, Settings};
+use crate::graph::{self, Backend, Graph, Sink, Var};
 
 /// A network: its layers, and how data flows through them, written once for all implementations of
 /// [`Ops`].
@@ -32,17 +33,46 @@ pub trait Network: Send + Sync {
         Vec::new()
     }
 
-    /// What the classification head reads: `[examples, features]`.
+    /// What comes before the blocks: makes of an input what the first block reads.
     ///
     /// # Errors
     /// If the input is not of the network's kind or size.
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error>;
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error>;
+
+    /// Number of blocks, which follow one another.
+    fn blocks(&self) -> usize;
+
+    /// One block. Of all that was computed before it reads `x` alone, the result of what comes before it, so that the
+    /// backward pass may compute it again from there.
+    ///
+    /// # Errors
+    /// If the task lacks a layer.
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error>;
+
+    /// What comes after the blocks: what the classification head reads, `[examples, features]`.
+    ///
+    /// # Errors
+    /// If the task lacks a layer.
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error>;
+
+    /// Stem, blocks and tail: what the classification head reads, `[examples, features]`.
+    ///
+    /// # Errors
+    /// As [`Network::stem`].
+    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        let mut x = self.stem(ops, input)?;
+        for index in 0..self.blocks() {
+            x = ops.checkpoint(x);
+            x = self.block(ops, index, x, input)?;
+        }
+        self.tail(ops, x, input)
+    }
 
     /// Class scores: `[examples, classes]`.
     ///
     /// # Errors
     /// As [`Network::features`], and if the task has no head.
-    fn logits<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error> {
+    fn logits<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
         let features = self.features(ops, input)?;
         ops.linear(&features, self.layout().head())
     }
@@ -69,7 +99,52 @@ impl<N: Network> Network for &N {
         (**self).checkpoint_files()
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error> {
-        (**self).features(ops, input)
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        (**self).stem(ops, input)
     }
+
+    fn blocks(&self) -> usize {
+        (**self).blocks()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        (**self).block(ops, index, x, input)
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        (**self).tail(ops, x, input)
+    }
+}
+
+/// Walks back through all of `network` from the `output` that it gave for `input`, with `gradient` of the same shape: what
+/// was recorded before its last checkpoint is recorded again, block by block. `sink` gets the gradients of each wanted layer,
+/// from the last layer to the first, and once for each use of a layer.
+///
+/// # Errors
+/// What the backend or `sink` refuses.
+pub fn backward<'a, B: Backend + 'a>(
+    network: &impl Network,
+    input: &Input,
+    mut graph: Graph<'a, B>,
+    output: &Var<B>,
+    gradient: B::Tensor,
+    sink: Sink<'_, B>,
+) -> graph::Result<(), B> {
+    let mut checkpoints = graph.take_checkpoints();
+    let mut gradient = graph.walk(output, gradient, sink)?;
+    while let (Some(dy), Some(end)) = (gradient.take(), checkpoints.pop()) {
+        // Its values are the result of what is computed again.
+        drop(end);
+        let output = match checkpoints.last() {
+            Some(start) => {
+                let x = graph.resume(start);
+                network.block(&mut graph, checkpoints.len() - 1, x, input)?
+            }
+            None => network.stem(&mut graph, input)?,
+        };
+        // What batch normalizations see a second time has been told before.
+        drop(graph.take_moments());
+        gradient = graph.walk(&output, dy, sink)?;
+    }
+    Ok(())
 }

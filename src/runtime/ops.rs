@@ -15,21 +15,23 @@ pub trait Ops {
     /// An activation.
     type Value;
 
+    /// Why an operation fails.
+    type Error: From<Error>;
+
     /// Buffers and threads to compute with.
     fn workspace(&self) -> &Workspace;
 
     /// An input that needs no gradient.
-    fn constant(&mut self, tensor: Tensor) -> Self::Value;
+    fn constant(&mut self, tensor: Tensor) -> Result<Self::Value, Self::Error>;
 
-    /// Says that of all that was computed only `x` is used from here on, so that what lies between two such places may be
-    /// computed again from the first.
-    fn cut(&mut self, x: Self::Value) -> Self::Value {
+    /// Marks a checkpoint: the backward pass may compute again what lies between it and the next in place of keeping it.
+    fn checkpoint(&mut self, x: Self::Value) -> Self::Value {
         x
     }
 
     /// Patches of `size` by `size` pixels as an input that needs no gradient:
     /// `[images * patches, channels * size * size]`.
-    fn patches(&mut self, images: &Images, size: usize) -> Self::Value {
+    fn patches(&mut self, images: &Images, size: usize) -> Result<Self::Value, Self::Error> {
         let shape = [images.batch, images.channels, images.height, images.width];
         let rows = kernels::patches(self.workspace(), &images.pixels, shape, size);
         self.constant(rows)
@@ -39,7 +41,12 @@ pub trait Ops {
     ///
     /// # Errors
     /// If an index is outside the table.
-    fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Self::Value>) -> Result<Self::Value, Error>;
+    fn gather(
+        &mut self,
+        layer: LayerId,
+        indices: &[u32],
+        onto: Option<Self::Value>,
+    ) -> Result<Self::Value, Self::Error>;
 
     /// Rows `indices` of the table `layer` after it was interpolated as `map` says, added to `onto`.
     ///
@@ -51,25 +58,26 @@ pub trait Ops {
         map: &Arc<Interpolation>,
         indices: &[u32],
         onto: Self::Value,
-    ) -> Result<Self::Value, Error>;
+    ) -> Result<Self::Value, Self::Error>;
 
     /// The one row of the table `layer` before the rows of each example: `[rows + examples, features]`.
     ///
     /// # Errors
     /// If the task lacks the layer.
-    fn prepend(&mut self, x: &Self::Value, layer: LayerId, segments: &Segments) -> Result<Self::Value, Error>;
+    fn prepend(&mut self, x: &Self::Value, layer: LayerId, segments: &Segments) -> Result<Self::Value, Self::Error>;
 
     /// x Wᵀ + b: `[rows, in]` to `[rows, out]`.
     ///
     /// # Errors
     /// If the task lacks the layer, as the head of a base without one.
-    fn linear(&mut self, x: &Self::Value, layer: LayerId) -> Result<Self::Value, Error>;
+    fn linear(&mut self, x: &Self::Value, layer: LayerId) -> Result<Self::Value, Self::Error>;
 
     /// Convolution of images of `grid`, dense or of each channel by itself as the layer's kind says.
     ///
     /// # Errors
     /// If the task lacks the layer.
-    fn conv(&mut self, x: &Self::Value, grid: Grid, layer: LayerId, window: Window) -> Result<Self::Value, Error>;
+    fn conv(&mut self, x: &Self::Value, grid: Grid, layer: LayerId, window: Window)
+    -> Result<Self::Value, Self::Error>;
 
     /// Batch normalization of each channel, `residual` added to it, and its activation.
     ///
@@ -80,7 +88,7 @@ pub trait Ops {
         x: &Self::Value,
         norm: &BatchNorm,
         residual: Option<&Self::Value>,
-    ) -> Result<Self::Value, Error>;
+    ) -> Result<Self::Value, Self::Error>;
 
     /// A convolution and the normalization after it.
     ///
@@ -92,41 +100,47 @@ pub trait Ops {
         grid: Grid,
         unit: &ConvNorm,
         residual: Option<&Self::Value>,
-    ) -> Result<Self::Value, Error> {
+    ) -> Result<Self::Value, Self::Error> {
         let y = self.conv(x, grid, unit.conv, unit.window)?;
         self.batch_norm(&y, &unit.norm, residual)
     }
 
     /// The largest value within each position of a window.
-    fn max_pool(&mut self, x: Self::Value, grid: Grid, window: Window) -> Self::Value;
+    fn max_pool(&mut self, x: Self::Value, grid: Grid, window: Window) -> Result<Self::Value, Self::Error>;
 
     /// The mean of the values within each position of a window without padding.
-    fn average_pool(&mut self, x: Self::Value, grid: Grid, window: Window) -> Self::Value;
+    fn average_pool(&mut self, x: Self::Value, grid: Grid, window: Window) -> Result<Self::Value, Self::Error>;
 
     /// The columns of several activations of equal rows, one after another.
-    fn concat(&mut self, parts: &[&Self::Value]) -> Self::Value;
+    fn concat(&mut self, parts: &[&Self::Value]) -> Result<Self::Value, Self::Error>;
 
     /// Some columns of an activation.
-    fn columns(&mut self, x: &Self::Value, range: Range<usize>) -> Self::Value;
+    fn columns(&mut self, x: &Self::Value, range: Range<usize>) -> Result<Self::Value, Self::Error>;
 
     /// Every `stride`-th line and column of images, with `before` and `after` channels of zeros around theirs.
-    fn subsample_pad(&mut self, x: &Self::Value, grid: Grid, stride: usize, before: usize, after: usize)
-    -> Self::Value;
+    fn subsample_pad(
+        &mut self,
+        x: &Self::Value,
+        grid: Grid,
+        stride: usize,
+        before: usize,
+        after: usize,
+    ) -> Result<Self::Value, Self::Error>;
 
     /// Layer normalization of each row.
     ///
     /// # Errors
     /// If the task lacks the layer.
-    fn layer_norm(&mut self, x: &Self::Value, layer: LayerId, eps: f32) -> Result<Self::Value, Error>;
+    fn layer_norm(&mut self, x: &Self::Value, layer: LayerId, eps: f32) -> Result<Self::Value, Self::Error>;
 
     /// GELU with the exact error function.
-    fn gelu(&mut self, x: Self::Value) -> Self::Value;
+    fn gelu(&mut self, x: Self::Value) -> Result<Self::Value, Self::Error>;
 
     /// tanh of each value.
-    fn tanh(&mut self, x: Self::Value) -> Self::Value;
+    fn tanh(&mut self, x: Self::Value) -> Result<Self::Value, Self::Error>;
 
     /// The sum of two activations of one shape.
-    fn add(&mut self, x: Self::Value, y: &Self::Value) -> Self::Value;
+    fn add(&mut self, x: Self::Value, y: &Self::Value) -> Result<Self::Value, Self::Error>;
 
     /// softmax(q kᵀ / √d) v within each example, for each head.
     fn attention(
@@ -136,7 +150,7 @@ pub trait Ops {
         v: Self::Value,
         heads: Heads,
         segments: &Segments,
-    ) -> Self::Value;
+    ) -> Result<Self::Value, Self::Error>;
 
     /// Attention of each example to itself: of what `layers` make of `x`, queries, keys and values in this order.
     ///
@@ -148,28 +162,28 @@ pub trait Ops {
         layers: [LayerId; 3],
         heads: Heads,
         segments: &Segments,
-    ) -> Result<Self::Value, Error> {
+    ) -> Result<Self::Value, Self::Error> {
         let [q, k, v] = layers;
         let (q, k, v) = (self.linear(x, q)?, self.linear(x, k)?, self.linear(x, v)?);
-        Ok(self.attention(q, k, v, heads, segments))
+        self.attention(q, k, v, heads, segments)
     }
 
     /// Two linear layers with GELU between them.
     ///
     /// # Errors
     /// If the task lacks a layer.
-    fn feed_forward(&mut self, x: &Self::Value, layers: [LayerId; 2]) -> Result<Self::Value, Error> {
+    fn feed_forward(&mut self, x: &Self::Value, layers: [LayerId; 2]) -> Result<Self::Value, Self::Error> {
         let middle = self.linear(x, layers[0])?;
-        let middle = self.gelu(middle);
+        let middle = self.gelu(middle)?;
         self.linear(&middle, layers[1])
     }
 
     /// Mean of the rows of each example after its first `skip`: `[examples, features]`.
-    fn mean_rows(&mut self, x: Self::Value, segments: &Segments, skip: usize) -> Self::Value;
+    fn mean_rows(&mut self, x: Self::Value, segments: &Segments, skip: usize) -> Result<Self::Value, Self::Error>;
 
     /// Highest value of each column among the rows of each example: `[examples, features]`.
-    fn max_rows(&mut self, x: Self::Value, segments: &Segments) -> Self::Value;
+    fn max_rows(&mut self, x: Self::Value, segments: &Segments) -> Result<Self::Value, Self::Error>;
 
     /// Row `at` of each example: `[examples, features]`.
-    fn rows_at(&mut self, x: &Self::Value, segments: &Segments, at: usize) -> Self::Value;
+    fn rows_at(&mut self, x: &Self::Value, segments: &Segments, at: usize) -> Result<Self::Value, Self::Error>;
 }

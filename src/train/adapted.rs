@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::{Optimizer, State, Update};
 use super::own::{OwnLayer, OwnParam};
-use super::tape::Moments;
 use crate::base::Base;
+use crate::graph::{LayerGrad, Moments};
 use crate::kernels::{Precision, Workspace};
 use crate::runtime::{Layer, LayerId, LayerKind, Layout, Part, WeightRef, Weights};
 
@@ -107,12 +106,12 @@ impl Adapted {
         }
     }
 
-    /// Moves owned running statistics towards those of a batch of `rows` by the share `momentum`; the variance
-    /// towards the unbiased one, as in the field.
-    pub fn follow(&mut self, moments: &Moments, rows: usize, momentum: f32) {
+    /// Moves owned running statistics towards those of a batch by the share `momentum`; the variance towards the unbiased
+    /// one, as in the field.
+    pub fn follow(&mut self, moments: &Moments, momentum: f32) {
         let own = self.own[moments.layer.index()].as_mut().and_then(|own| own.statistics.as_mut());
         let Some([mean, variance]) = own else { return };
-        let unbiased = rows as f32 / rows.saturating_sub(1).max(1) as f32;
+        let unbiased = moments.rows as f32 / moments.rows.saturating_sub(1).max(1) as f32;
         let towards = |running: &mut [f32], batch: &[f32], factor: f32| {
             running
                 .iter_mut()

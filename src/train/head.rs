@@ -66,7 +66,7 @@ impl Features {
 
     /// How well a head does on these features.
     pub(super) fn score(&self, workspace: &Workspace, head: &Head) -> Score {
-        let logits = kernels::linear(workspace, &self.values, &head.weight, Some(&head.bias));
+        let logits = kernels::linear(workspace, &self.values, (&head.weight).into(), Some(&head.bias));
         Score::of(workspace, &logits, &self.labels)
     }
 
@@ -122,7 +122,7 @@ pub(super) fn fit(
         };
         for batch in order {
             let (x, labels) = train.gather(workspace, &batch);
-            let logits = kernels::linear(workspace, &x, &head.weight, Some(&head.bias));
+            let logits = kernels::linear(workspace, &x, (&head.weight).into(), Some(&head.bias));
             let (loss, dy) = kernels::cross_entropy(workspace, &logits, &labels, config.smoothing);
             let gradient = kernels::linear_weight_grad(workspace, &dy, &x);
             let mut bias = workspace.zeros(1, classes);

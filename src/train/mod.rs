@@ -7,7 +7,6 @@
 //! - One thread and one seed give the same bytes, also where a run was killed and went on from a checkpoint.
 
 mod adapted;
-mod backward;
 mod bake;
 mod batches;
 mod budget;
@@ -21,7 +20,6 @@ mod data;
 mod error;
 mod gate;
 mod head;
-mod images;
 mod improved;
 mod joint;
 mod knapsack;
@@ -32,20 +30,16 @@ mod place;
 mod plan;
 mod progress;
 mod ranking;
-mod recompute;
 mod replay;
 mod resident;
 mod schedule;
 mod select;
-mod tape;
 mod trainer;
-mod transformer;
 mod tuned;
 mod tuning;
 mod varied;
 
 pub use adapted::{Adapted, Step};
-pub use backward::{LayerGrad, Operation};
 pub use bake::{bake, configuration};
 pub use batches::{batches, split};
 pub use budget::{Amount, Budget};
@@ -64,7 +58,6 @@ pub use progress::{Event, Observer, Phase, Quiet};
 pub use ranking::{Ranked, Ranking, rank};
 pub use replay::Replay;
 pub use select::{Worth, probe};
-pub use tape::{Moments, Recorded, Tape};
 pub use trainer::fine_tune;
 #[cfg(feature = "candle")]
 pub use trainer::fine_tune_on;

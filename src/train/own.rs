@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::backward::LayerGrad;
 use super::gate::Gate;
 use super::optimizer::State;
 use crate::base::TensorView;
+use crate::graph::LayerGrad;
 use crate::kernels::{Tensor, Workspace, add_assign, add_into, dot, squared_norm};
 use crate::runtime::{Layer, LayerKind, Part, WeightRef};
 

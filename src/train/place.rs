@@ -4,16 +4,17 @@
 #[cfg(feature = "candle")]
 use std::sync::Arc;
 
-use super::backward::LayerGrad;
-use super::tape::{Moments, Tape};
 use super::{Config, Error};
 use crate::base::Base;
 #[cfg(feature = "candle")]
-use crate::device::{self, DeviceBase, DeviceEval, DeviceGrad, DeviceMoments, DeviceTape, DeviceTask};
-use crate::kernels::{Tensor, Workspace};
-use crate::runtime::{self, Arithmetic, Input, LayerId, Network, Processor, Weights};
+use crate::device::{self, DeviceBase, DeviceTask};
+use crate::graph::{self, Backend, Graph, Host, LayerGrad, Moments, Sink};
 #[cfg(feature = "candle")]
-use crate::runtime::{Layout, Ops};
+use crate::graph::{Gpu, Rows};
+use crate::kernels::{Tensor, Workspace};
+#[cfg(feature = "candle")]
+use crate::runtime::Layout;
+use crate::runtime::{self, Arithmetic, Input, LayerId, Network, Processor, Weights};
 
 /// What a run computes on.
 #[derive(Clone)]
@@ -32,10 +33,17 @@ pub(super) enum Ready<'w, W> {
 
 /// How gradients are formed.
 #[derive(Clone, Copy)]
-pub(super) struct Way<'a> {
+pub(super) struct BackwardOptions<'a> {
     pub(super) wanted: &'a [bool],
     pub(super) batch_statistics: bool,
     pub(super) recompute: bool,
+}
+
+impl<'a> BackwardOptions<'a> {
+    pub(super) fn graph<B: Backend + 'a>(self, backend: B) -> Graph<'a, B> {
+        let graph = Graph::new(backend, self.wanted);
+        graph.with_batch_statistics(self.batch_statistics).with_recomputation(self.recompute)
+    }
 }
 
 impl Place {
@@ -119,7 +127,10 @@ impl<W: Weights> Ready<'_, W> {
         match self {
             Ready::Host(weights) => Ok(runtime::features(network, *weights, input, workspace)?),
             #[cfg(feature = "candle")]
-            Ready::Device(task) => evaluated_there(task, workspace, |ops| network.features(ops, input)),
+            Ready::Device(task) => {
+                let mut graph = Graph::eval(task.backend(workspace));
+                Ok(device::fetch(network.features(&mut graph, input)?.value())?)
+            }
         }
     }
 
@@ -128,45 +139,43 @@ impl<W: Weights> Ready<'_, W> {
         match self {
             Ready::Host(weights) => Ok(runtime::logits(network, *weights, input, workspace)?),
             #[cfg(feature = "candle")]
-            Ready::Device(task) => evaluated_there(task, workspace, |ops| network.logits(ops, input)),
+            Ready::Device(task) => {
+                let mut graph = Graph::eval(task.backend(workspace));
+                Ok(device::fetch(network.logits(&mut graph, input)?.value())?)
+            }
         }
     }
 
-    /// A pass there and, where the loss that `loss` gives is a number, back by its gradient. Returns the loss and what
-    /// batch normalizations saw; `sink` gets the gradients of each wanted layer, once for each use of it.
+    /// A forward pass and, where the loss that `loss` gives is a number, a backward pass from its gradient. Returns the loss
+    /// and what batch normalizations saw; `sink` gets the gradients of each wanted layer, once for each use of it.
     pub(super) fn learn(
         &self,
         network: &impl Network,
         input: &Input,
         workspace: &Workspace,
-        way: Way<'_>,
+        options: BackwardOptions<'_>,
         loss: impl FnOnce(&Tensor) -> (f32, Tensor),
         sink: &mut dyn FnMut(LayerId, LayerGrad),
-    ) -> Result<(f32, Vec<(Moments, usize)>), Error> {
+    ) -> Result<(f32, Vec<Moments>), Error> {
         match self {
             Ready::Host(weights) => {
                 weights.layout().base().check_whole()?;
-                let mut tape = Tape::new(*weights, way.wanted, workspace);
-                if way.batch_statistics {
-                    tape = tape.with_batch_statistics();
-                }
-                if way.recompute {
-                    tape = tape.with_recomputation();
-                }
-                let logits = network.logits(&mut tape, input)?;
-                let (loss, gradient) = loss(logits.values());
-                let moments = tape.take_moments();
-                if loss.is_finite() {
-                    tape.backward_again(network, input, &logits, gradient, sink)?;
-                }
-                Ok((loss, moments))
+                let graph = options.graph(Host::new(*weights, workspace));
+                let mut sink = |layer, gradient| {
+                    sink(layer, gradient);
+                    Ok(())
+                };
+                Ok(learn(network, input, graph, |logits| Ok(loss(logits)), &mut sink)?)
             }
             #[cfg(feature = "candle")]
-            Ready::Device(task) => learn_there(network, input, workspace, way, task, loss, &mut |layer, gradient| {
-                let (weight, bias) = gradient.fetch()?;
-                sink(layer, LayerGrad { weight, bias });
-                Ok(())
-            }),
+            Ready::Device(task) => {
+                let mut sink = |layer, LayerGrad { weight, bias }: LayerGrad<Rows>| {
+                    let (weight, bias) = (device::fetch(&weight)?, bias.as_ref().map(device::fetch).transpose()?);
+                    sink(layer, LayerGrad { weight, bias });
+                    Ok(())
+                };
+                learn_there(network, input, options.graph(task.backend(workspace)), loss, &mut sink)
+            }
         }
     }
 
@@ -176,75 +185,68 @@ impl<W: Weights> Ready<'_, W> {
         network: &impl Network,
         input: &Input,
         workspace: &Workspace,
-        way: Way<'_>,
+        options: BackwardOptions<'_>,
         loss: impl FnOnce(&Tensor) -> (f32, Tensor),
         sink: &mut dyn FnMut(LayerId, f32),
     ) -> Result<f32, Error> {
         match self {
             Ready::Host(_) => {
                 let mut norm = |layer, gradient: LayerGrad| sink(layer, gradient.squared_norm());
-                Ok(self.learn(network, input, workspace, way, loss, &mut norm)?.0)
+                Ok(self.learn(network, input, workspace, options, loss, &mut norm)?.0)
             }
             #[cfg(feature = "candle")]
             Ready::Device(task) => {
-                let mut norm = |layer, gradient: &DeviceGrad| {
-                    sink(layer, gradient.squared_norm()?);
+                let mut norm = |layer, LayerGrad { weight, bias }: LayerGrad<Rows>| {
+                    sink(layer, weight.squared_norm()? + bias.as_ref().map_or(Ok(0.0), Rows::squared_norm)?);
                     Ok(())
                 };
-                Ok(learn_there(network, input, workspace, way, task, loss, &mut norm)?.0)
+                Ok(learn_there(network, input, options.graph(task.backend(workspace)), loss, &mut norm)?.0)
             }
         }
     }
 }
 
-/// What a batch normalization saw on a device, and the rows that it is over.
-#[cfg(feature = "candle")]
-pub(super) fn fetched(seen: &DeviceMoments) -> Result<(Moments, usize), Error> {
-    let [mean, variance] = seen.fetch()?;
-    Ok((Moments { layer: seen.layer, mean, variance }, seen.rows))
-}
+/// A loss, and what batch normalizations saw.
+type Learned<T> = (f32, Vec<Moments<T>>);
 
-/// What a pass of evaluation gives on a device.
-#[cfg(feature = "candle")]
-fn evaluated_there<'t>(
-    task: &'t DeviceTask,
-    workspace: &'t Workspace,
-    pass: impl FnOnce(&mut DeviceEval<'t>) -> Result<<DeviceEval<'t> as Ops>::Value, runtime::Error>,
-) -> Result<Tensor, Error> {
-    let mut ops = DeviceEval::new(task, workspace);
-    let value = pass(&mut ops)?;
-    Ok(ops.receive(value)?)
-}
-
-/// A pass there and back on a device; `each` gets the gradients of layers where they are.
-#[cfg(feature = "candle")]
-fn learn_there(
+/// A forward and a backward pass on any backend, the latter where the loss is a number.
+pub(super) fn learn<'a, B: Backend + 'a>(
     network: &impl Network,
     input: &Input,
-    workspace: &Workspace,
-    way: Way<'_>,
-    task: &DeviceTask,
-    loss: impl FnOnce(&Tensor) -> (f32, Tensor),
-    each: &mut dyn FnMut(LayerId, &DeviceGrad) -> Result<(), device::Error>,
-) -> Result<(f32, Vec<(Moments, usize)>), Error> {
-    let mut tape = DeviceTape::new(task, way.wanted, workspace);
-    if way.batch_statistics {
-        tape = tape.with_batch_statistics();
-    }
-    if way.recompute {
-        tape = tape.with_recomputation();
-    }
-    let output = network.logits(&mut tape, input)?;
-    let (loss, gradient) = loss(&tape.receive(&output)?);
-    let moments = tape.take_moments().iter().map(fetched).collect::<Result<_, _>>()?;
+    mut graph: Graph<'a, B>,
+    loss: impl FnOnce(&B::Tensor) -> graph::Result<(f32, B::Tensor), B>,
+    sink: Sink<'_, B>,
+) -> graph::Result<Learned<B::Tensor>, B> {
+    let logits = network.logits(&mut graph, input)?;
+    let (loss, gradient) = loss(logits.value())?;
+    let moments = graph.take_moments();
     if loss.is_finite() {
-        let mut failed = Ok(());
-        let mut sink = |layer, gradient| {
-            if failed.is_ok() {
-                failed = each(layer, &gradient);
-            }
-        };
-        tape.backward(network, input, &output, &gradient, &mut sink).and(failed)?;
+        runtime::backward(network, input, graph, &logits, gradient, sink)?;
     }
     Ok((loss, moments))
+}
+
+/// [`learn`] on a device, with a loss that is computed on the host.
+#[cfg(feature = "candle")]
+fn learn_there<'a>(
+    network: &impl Network,
+    input: &Input,
+    graph: Graph<'a, Gpu<'a>>,
+    loss: impl FnOnce(&Tensor) -> (f32, Tensor),
+    sink: Sink<'_, Gpu<'a>>,
+) -> Result<(f32, Vec<Moments>), Error> {
+    let memory = graph.backend().memory();
+    let loss = |logits: &Rows| {
+        let (loss, gradient) = loss(&device::fetch(logits)?);
+        Ok((loss, memory.send(&gradient, &[gradient.rows(), gradient.cols()])?.into()))
+    };
+    let (loss, moments) = learn(network, input, graph, loss, sink)?;
+    Ok((loss, moments.iter().map(fetched).collect::<Result<_, _>>()?))
+}
+
+/// What a batch normalization saw on a device.
+#[cfg(feature = "candle")]
+pub(super) fn fetched(seen: &Moments<Rows>) -> Result<Moments, device::Error> {
+    let (mean, variance) = (device::fetch(&seen.mean)?, device::fetch(&seen.variance)?);
+    Ok(Moments { layer: seen.layer, mean, variance, rows: seen.rows })
 }

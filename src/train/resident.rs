@@ -3,17 +3,21 @@
 
 use super::Error;
 use super::adapted::{Adapted, Step};
-use super::tape::Moments;
 use super::trainer::Run;
 #[cfg(feature = "candle")]
 use super::{adapted::pace, config::Norms, optimizer::Optimizer, place::Place, place::fetched};
 #[cfg(feature = "candle")]
-use crate::device::{DeviceDeltas, DeviceTape, Rule, Trained};
+use crate::device::{self, DeviceDeltas, Trained};
+#[cfg(feature = "candle")]
+use crate::gpu::Rule;
+use crate::graph::Moments;
+#[cfg(feature = "candle")]
+use crate::graph::{Gpu, Graph, Rows, Tensors};
 #[cfg(feature = "candle")]
 use crate::kernels::Precision;
 use crate::runtime::Network;
 #[cfg(feature = "candle")]
-use crate::runtime::Part;
+use crate::runtime::{self, Part};
 
 /// What is trained of a task, on a device; without devices there is none.
 #[cfg(feature = "candle")]
@@ -25,8 +29,8 @@ pub(super) enum Resident {}
 pub(super) struct Stepped {
     /// Mean loss, without the penalty.
     pub(super) loss: f32,
-    /// What batch normalizations saw, with the rows it is over.
-    pub(super) moments: Vec<(Moments, usize)>,
+    /// What batch normalizations saw.
+    pub(super) moments: Vec<Moments>,
     /// Whether it changed anything.
     pub(super) done: bool,
 }
@@ -81,28 +85,20 @@ impl<N: Network> Run<'_, N> {
         let by_batch = self.config.resolved_norms(self.network.layout()) == Norms::Statistics;
         for (part, share, seed) in self.parts(batch) {
             let varied = self.varied(part, seed)?;
-            let mut tape = DeviceTape::new(deltas.task(), wanted, &self.workspace);
-            if by_batch {
-                tape = tape.with_batch_statistics();
-            }
-            if self.sizes.recompute {
-                tape = tape.with_recomputation();
-            }
-            let logits = self.network.logits(&mut tape, &varied.input)?;
-            for seen in tape.take_moments() {
+            let graph = Graph::new(deltas.task().backend(&self.workspace), wanted);
+            let mut graph = graph.with_batch_statistics(by_batch).with_recomputation(self.sizes.recompute);
+            let logits = self.network.logits(&mut graph, &varied.input)?;
+            for seen in graph.take_moments() {
                 stepped.moments.push(fetched(&seen)?);
             }
             let (labels, first) = varied.pairs();
-            let mut failed = Ok(());
-            let mut add = |layer, gradient| {
-                if failed.is_ok() {
-                    failed = deltas.add(layer, &gradient);
-                }
-            };
             let numbers = [first, self.config.smoothing, share];
+            let [losses, gradient] = cross_entropy(graph.backend(), logits.value(), &labels, numbers)?;
+            let mut add = |layer, gradient| deltas.add(layer, gradient);
+            runtime::backward(self.network, &varied.input, graph, &logits, gradient.into(), &mut add)?;
+            // The device is waited for here alone.
             stepped.loss +=
-                share * tape.backward_by_labels(self.network, &varied.input, &logits, &labels, numbers, &mut add)?;
-            failed?;
+                share * losses.mean_all().and_then(|mean| mean.to_scalar::<f32>()).map_err(device::Error::from)?;
         }
         let norm = deltas.squared_norm()?.sqrt();
         stepped.done = stepped.loss.is_finite() && norm.is_finite();
@@ -112,6 +108,24 @@ impl<N: Network> Run<'_, N> {
         }
         Ok(stepped)
     }
+}
+
+/// The cross-entropy of class scores against two labels of each example and its gradient, on the device: the first label
+/// counts for `share` and the second for the rest, `smoothing` of the probability is spread over all classes, and the gradient
+/// is times `factor`.
+#[cfg(feature = "candle")]
+fn cross_entropy(
+    gpu: &Gpu<'_>,
+    logits: &Rows,
+    labels: &[[u32; 2]],
+    [share, smoothing, factor]: [f32; 3],
+) -> Result<[candle_core::Tensor; 2], device::Error> {
+    let [examples, classes] = Gpu::dims(logits);
+    if labels.len() != examples || labels.iter().flatten().any(|&label| label as usize >= classes) {
+        let message = format!("labels of {} examples for class scores [{examples}, {classes}]", labels.len());
+        return Err(runtime::Error::Input { message }.into());
+    }
+    Ok(gpu.cross_entropy(logits, labels.as_flattened(), [share, smoothing, factor])?)
 }
 
 #[cfg(feature = "candle")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::adapted::Adapted;
 use super::error::Error;
 use super::gate::Gate;
-use super::place::{Ready, Way};
+use super::place::{BackwardOptions, Ready};
 use crate::kernels::{Tensor, Workspace, cross_entropy};
 use crate::runtime::{Examples, LayerId, Layout, Network};
 
@@ -55,7 +55,7 @@ pub(super) fn probe_at(
     let mut sums = vec![0.0; layout.len()];
     for batch in batches {
         let labels: Vec<usize> = batch.iter().map(|&index| examples.label(index)).collect();
-        let way = Way { wanted: &wanted, batch_statistics: false, recompute };
+        let way = BackwardOptions { wanted: &wanted, batch_statistics: false, recompute };
         let loss = |logits: &Tensor| cross_entropy(workspace, logits, &labels, 0.0);
         let mut sink = |id: LayerId, norm: f32| sums[id.index()] += norm;
         let loss = weights.norms(network, &examples.batch(batch)?, workspace, way, loss, &mut sink)?;

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::adapted::Step;
-use super::backward::LayerGrad;
 use super::batches::count;
 use super::checkpoint::Keeper;
 use super::config::Norms;
@@ -11,15 +10,15 @@ use super::course::{Best, Course, Pass, Stage};
 use super::error::Error;
 use super::head::Head;
 use super::improved::Improved;
-use super::place::{Ready, Way};
+use super::place::{BackwardOptions, Ready};
 use super::progress::{Event, Observer, Phase};
 use super::resident::{Resident, Stepped};
 use super::schedule::cosine;
 use super::select;
-use super::tape::Moments;
 use super::trainer::Run;
 use super::tuned::TunedLayer;
 use super::varied::Varied;
+use crate::graph::{LayerGrad, Moments};
 use crate::kernels::Tensor;
 use crate::runtime::{Arithmetic, Examples, LayerId, Network, Weights};
 
@@ -33,8 +32,8 @@ pub(super) struct Learned {
     /// Mean loss, without the penalty.
     pub(super) loss: f32,
     pub(super) gradients: Vec<(LayerId, LayerGrad)>,
-    /// What batch normalizations saw, with the rows it is over.
-    pub(super) moments: Vec<(Moments, usize)>,
+    /// What batch normalizations saw.
+    pub(super) moments: Vec<Moments>,
 }
 
 impl<N: Network> Run<'_, N> {
@@ -183,7 +182,7 @@ impl<N: Network> Run<'_, N> {
             }
         };
         if done {
-            moments.iter().for_each(|(moments, rows)| adapted.follow(moments, *rows, self.config.momentum));
+            moments.iter().for_each(|moments| adapted.follow(moments, self.config.momentum));
             course.pass.loss += loss * batch.len() as f32;
             course.pass.learned += batch.len();
         }
@@ -267,7 +266,7 @@ impl<N: Network> Run<'_, N> {
         all: &mut Learned,
     ) -> Result<(), Error> {
         let config = self.config;
-        let way = Way {
+        let way = BackwardOptions {
             wanted,
             batch_statistics: config.resolved_norms(self.network.layout()) == Norms::Statistics,
             recompute: self.sizes.recompute,

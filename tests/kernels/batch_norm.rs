@@ -48,7 +48,7 @@ proptest! {
         let variance: Vec<f32> = values.take(cols).iter().map(|value| value.abs()).collect();
         let size = BOUND * (1.0 + 2.0 * BOUND * inverse(&wide(&variance), eps).1);
         let [y] = run(size, |workspace| {
-            let (factor, addend) = batch_norm_fold(workspace, &scale, &bias, &mean, &variance, eps);
+            let (factor, addend) = batch_norm_fold(workspace, x.cols(), &scale, &bias, &mean, &variance, eps);
             assert_eq!([factor.rows(), factor.cols(), addend.rows(), addend.cols()], [1, cols, 1, cols]);
             let epilogue = Epilogue { scale: Some(&factor), shift: Some(&addend), ..Epilogue::default() };
             [affine(workspace, &x, epilogue).to_vec()]

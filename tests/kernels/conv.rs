@@ -1,7 +1,7 @@
 //! Dense convolution and its gradients.
 
 use proptest::prelude::*;
-use taps::kernels::{Epilogue, Grid, Tensor, Window, affine, conv, conv_input_grad, conv_weight_grad};
+use taps::kernels::{Epilogue, Grid, Tensor, Weight, Window, affine, conv, conv_input_grad, conv_weight_grad};
 
 use crate::check::{
     BOUND, Values, activation, assert_close, assert_gradient, bits, config, run, side, sliding, sum_of, wide, workspace,
@@ -50,7 +50,7 @@ proptest! {
         };
         let size = BOUND * sum_of(inputs * taps(window));
         let [y] = run(size, |workspace| {
-            let y = conv(workspace, &x, grid, &weight, window, epilogue);
+            let y = conv(workspace, &x, grid, Weight::f32(&weight), window, epilogue);
             assert_eq!((y.rows(), y.cols()), (rows, outputs));
             [y.to_vec()]
         });
@@ -67,7 +67,7 @@ proptest! {
         let (x, dy) = (values.tensor(grid.rows(), inputs), values.tensor(rows, outputs));
         let weight = values.take(outputs * inputs * taps(window));
         let [dx, dw] = run(sum_of(rows.max(outputs * taps(window))), |workspace| {
-            let dx = conv_input_grad(workspace, &dy, grid, &weight, window);
+            let dx = conv_input_grad(workspace, &dy, grid, Weight::f32(&weight), window);
             let dw = conv_weight_grad(workspace, &dy, &x, grid, window);
             assert_eq!((dx.rows(), dx.cols()), (grid.rows(), inputs));
             assert_eq!((dw.rows(), dw.cols()), (outputs, inputs * taps(window)));
@@ -91,11 +91,11 @@ proptest! {
     ) {
         let (mut values, workspace) = (Values(seed), workspace(1));
         let (x, weight) = (values.tensor(grid.rows(), inputs), values.take(outputs * inputs * taps(window)));
-        let plain = conv(&workspace, &x, grid, &weight, window, Epilogue::default());
+        let plain = conv(&workspace, &x, grid, Weight::f32(&weight), window, Epilogue::default());
         let (scale, shift, residual) = (values.take(outputs), values.take(outputs), values.take(plain.len()));
         let (scale, shift, residual) = (Some(&scale[..]), Some(&shift[..]), Some(&residual[..]));
         let epilogue = Epilogue { scale, shift, residual, activation };
-        let fused = conv(&workspace, &x, grid, &weight, window, epilogue);
+        let fused = conv(&workspace, &x, grid, Weight::f32(&weight), window, epilogue);
         assert_eq!(bits(&fused), bits(&affine(&workspace, &plain, epilogue)));
     }
 
@@ -111,11 +111,11 @@ proptest! {
         let dy = values.tensor(window.output(grid).rows(), outputs);
         let mut moved = vec![0.0; offset];
         moved.extend(&weight);
-        let here = conv(&workspace, &x, grid, &weight, window, Epilogue::default());
-        let there = conv(&workspace, &x, grid, &moved[offset..], window, Epilogue::default());
+        let here = conv(&workspace, &x, grid, Weight::f32(&weight), window, Epilogue::default());
+        let there = conv(&workspace, &x, grid, Weight::f32(&moved[offset..]), window, Epilogue::default());
         assert_eq!(bits(&here), bits(&there));
-        let here = conv_input_grad(&workspace, &dy, grid, &weight, window);
-        let there = conv_input_grad(&workspace, &dy, grid, &moved[offset..], window);
+        let here = conv_input_grad(&workspace, &dy, grid, Weight::f32(&weight), window);
+        let there = conv_input_grad(&workspace, &dy, grid, Weight::f32(&moved[offset..]), window);
         assert_eq!(bits(&here), bits(&there));
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use taps::kernels::{
-    Activation, Epilogue, Grid, Tensor, Window, affine, depthwise, depthwise_input_grad, depthwise_weight_grad,
+    Activation, Epilogue, Grid, Tensor, Weight, Window, affine, depthwise, depthwise_input_grad, depthwise_weight_grad,
 };
 
 use crate::check::{
@@ -46,7 +46,7 @@ proptest! {
         };
         let size = BOUND * sum_of(taps(window));
         let [y] = run(size, |workspace| {
-            let y = depthwise(workspace, &x, grid, &weight, window, epilogue);
+            let y = depthwise(workspace, &x, grid, Weight::f32(&weight), window, epilogue);
             assert_eq!((y.rows(), y.cols()), (output, channels));
             [y.to_vec()]
         });
@@ -63,7 +63,7 @@ proptest! {
         let (x, dy) = (values.tensor(grid.rows(), channels), values.tensor(output, channels));
         let weight = values.take(channels * taps(window));
         let [dx, dw] = run(sum_of(output.max(taps(window))), |workspace| {
-            let dx = depthwise_input_grad(workspace, &dy, grid, &weight, window);
+            let dx = depthwise_input_grad(workspace, &dy, grid, Weight::f32(&weight), window);
             let dw = depthwise_weight_grad(workspace, &dy, &x, grid, window);
             assert_eq!((dx.rows(), dx.cols()), (grid.rows(), channels));
             assert_eq!((dw.rows(), dw.cols()), (channels, taps(window)));
@@ -83,11 +83,11 @@ proptest! {
     fn the_epilogue_is_that_of_affine((grid, window, channels) in shape(), activation in activation(), seed: u64) {
         let (mut values, workspace) = (Values(seed), workspace(1));
         let (x, weight) = (values.tensor(grid.rows(), channels), values.take(channels * taps(window)));
-        let plain = depthwise(&workspace, &x, grid, &weight, window, Epilogue::default());
+        let plain = depthwise(&workspace, &x, grid, Weight::f32(&weight), window, Epilogue::default());
         let (scale, shift, residual) = (values.take(channels), values.take(channels), values.take(plain.len()));
         let (scale, shift, residual) = (Some(&scale[..]), Some(&shift[..]), Some(&residual[..]));
         let epilogue = Epilogue { scale, shift, residual, activation };
-        let fused = depthwise(&workspace, &x, grid, &weight, window, epilogue);
+        let fused = depthwise(&workspace, &x, grid, Weight::f32(&weight), window, epilogue);
         assert_eq!(bits(&fused), bits(&affine(&workspace, &plain, epilogue)));
     }
 
@@ -96,12 +96,12 @@ proptest! {
     fn an_image_alone_gives_the_same_bits((grid, window, channels) in shape(), seed: u64) {
         let (mut values, workspace) = (Values(seed), workspace(1));
         let (x, weight) = (values.tensor(grid.rows(), channels), values.take(channels * taps(window)));
-        let together = depthwise(&workspace, &x, grid, &weight, window, Epilogue::default());
+        let together = depthwise(&workspace, &x, grid, Weight::f32(&weight), window, Epilogue::default());
         let one = Grid { images: 1, ..grid };
         for (image, expected) in together.chunks(window.output(one).rows() * channels).enumerate() {
             let rows = x[image * one.rows() * channels..][..one.rows() * channels].to_vec();
             let alone = Tensor::from_vec(rows, one.rows(), channels);
-            let alone = depthwise(&workspace, &alone, one, &weight, window, Epilogue::default());
+            let alone = depthwise(&workspace, &alone, one, Weight::f32(&weight), window, Epilogue::default());
             assert_eq!(bits(&alone), bits(expected));
         }
     }
@@ -129,6 +129,6 @@ fn what_is_not_a_number_stays() {
     let (grid, nan) = (Grid { images: 1, height: 1, width: 5 }, f32::NAN);
     let x = Tensor::from_vec(vec![0.0, 0.0, nan, 0.0, 0.0], 5, 1);
     let epilogue = Epilogue { activation: Activation::Relu6, ..Epilogue::default() };
-    let y = depthwise(&workspace(1), &x, grid, &[1.0; 9], Window::square(3, 1, 1), epilogue);
+    let y = depthwise(&workspace(1), &x, grid, Weight::f32(&[1.0; 9]), Window::square(3, 1, 1), epilogue);
     assert_eq!([0, 1, 2, 3, 4].map(|at| y[at].is_nan()), [false, true, true, true, false]);
 }

@@ -1,7 +1,9 @@
 //! A transformer's feed-forward layers and their gradients, in one range of rows and in several.
 
 use proptest::prelude::*;
-use taps::kernels::{Kept, Linear, Wanted, feed_forward, feed_forward_grad, layer_norm_kept, linear_weight_grad};
+use taps::kernels::{
+    Kept, Linear, Wanted, Weight, feed_forward, feed_forward_grad, layer_norm_kept, linear_weight_grad,
+};
 
 use crate::check::{BOUND, Values, assert_close, assert_gradient, bits, config, copy, run, wide, workspace};
 use crate::naive;
@@ -32,7 +34,7 @@ proptest! {
         let x = values.tensor(rows, inputs);
         let [w1, b1] = [width * inputs, width].map(|count| values.take(count));
         let [w2, b2] = [outputs * width, outputs].map(|count| values.take(count));
-        let layers = [Linear { weight: &w1, bias: Some(&b1) }, Linear { weight: &w2, bias: Some(&b2) }];
+        let layers = [Linear { weight: Weight::f32(&w1), bias: Some(&b1) }, Linear { weight: Weight::f32(&w2), bias: Some(&b2) }];
         let size = size(inputs, width);
         let [y] = run(size, |workspace| {
             let y = feed_forward(workspace, &x, layers);
@@ -49,7 +51,7 @@ proptest! {
         let (x, dy, onto) = (values.tensor(rows, inputs), values.tensor(rows, outputs), values.tensor(rows, inputs));
         let [w1, b1] = [width * inputs, width].map(|count| values.take(count));
         let [w2, b2] = [outputs * width, outputs].map(|count| values.take(count));
-        let layers = [Linear { weight: &w1, bias: Some(&b1) }, Linear { weight: &w2, bias: Some(&b2) }];
+        let layers = [Linear { weight: Weight::f32(&w1), bias: Some(&b1) }, Linear { weight: Weight::f32(&w2), bias: Some(&b2) }];
         let size = size(inputs, width) * (outputs as f64 + (rows as f64).sqrt());
         let found = run(size, |workspace| {
             let wanted = Wanted { layers: [true; 2], input: true, onto: added.then(|| copy(&onto)) };
@@ -82,7 +84,7 @@ proptest! {
         let mut values = Values(seed);
         let (x, dy) = (values.tensor(rows, inputs), values.tensor(rows, outputs));
         let (w1, w2) = (values.take(width * inputs), values.take(outputs * width));
-        let layers = [&w1, &w2].map(|weight| Linear { weight, bias: None });
+        let layers = [&w1, &w2].map(|weight| Linear { weight: Weight::f32(weight), bias: None });
         let grad = |layers_wanted, input| {
             let wanted = Wanted { layers: layers_wanted, input, onto: None };
             feed_forward_grad(&workspace(1), &dy, Kept::Values(&x), layers, wanted)
@@ -107,10 +109,10 @@ proptest! {
         let [scale, bias] = [(); 2].map(|()| values.take(inputs));
         let (sum, dy) = (values.tensor(rows, inputs), values.tensor(rows, outputs));
         let (w1, w2) = (values.take(width * inputs), values.take(outputs * width));
-        let layers = [&w1, &w2].map(|weight| Linear { weight, bias: None });
+        let layers = [&w1, &w2].map(|weight| Linear { weight: Weight::f32(weight), bias: None });
         let workspace = workspace(1);
-        let (x, normalized) = layer_norm_kept(&workspace, &sum, &scale, &bias, 1e-5);
-        let grads = [Kept::Values(&x), Kept::Normalized(&normalized, &scale, &bias)].map(|x| {
+        let (x, normalized) = layer_norm_kept(&workspace, &sum, &scale, Some(&bias), 1e-5);
+        let grads = [Kept::Values(&x), Kept::Normalized(&normalized, &scale, Some(&bias))].map(|x| {
             assert_eq!((x.rows(), x.cols()), (rows, inputs));
             let grad = feed_forward_grad(&workspace, &dy, x, layers, Wanted { layers: [true; 2], input: true, onto: None });
             let [Some(inner), Some(outer)] = grad.layers else { panic!("both layers were wanted") };

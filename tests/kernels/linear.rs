@@ -1,7 +1,7 @@
 //! The linear layer and its gradients.
 
 use proptest::prelude::*;
-use taps::kernels::{Tensor, add_column_sums, linear, linear_input_grad, linear_weight_grad};
+use taps::kernels::{Tensor, Weight, add_column_sums, linear, linear_input_grad, linear_weight_grad};
 
 use crate::check::{Values, assert_close, assert_gradient, bits, config, run, side, sum_of, wide, workspace};
 use crate::naive;
@@ -24,7 +24,7 @@ proptest! {
         let bias = biased.then(|| values.take(outputs));
         let size = sum_of(inputs);
         let [y] = run(size, |workspace| {
-            let y = linear(workspace, &x, &weight, bias.as_deref());
+            let y = linear(workspace, &x, Weight::f32(&weight), bias.as_deref());
             assert_eq!((y.rows(), y.cols()), (rows, outputs));
             [y.to_vec()]
         });
@@ -38,7 +38,7 @@ proptest! {
         let (x, dy) = (values.tensor(rows, inputs), values.tensor(rows, outputs));
         let (weight, bias, sums) = (values.take(outputs * inputs), values.take(outputs), values.take(outputs));
         let [dx, dw, db] = run(sum_of(rows.max(outputs)), |workspace| {
-            let dx = linear_input_grad(workspace, &dy, &weight);
+            let dx = linear_input_grad(workspace, &dy, Weight::f32(&weight));
             let dw = linear_weight_grad(workspace, &dy, &x);
             assert_eq!((dx.rows(), dx.cols()), (rows, inputs));
             assert_eq!((dw.rows(), dw.cols()), (outputs, inputs));
@@ -68,11 +68,11 @@ proptest! {
         let mut moved = vec![0.0; offset];
         moved.extend(&weight);
         let workspace = workspace(1);
-        let here = linear(&workspace, &x, &weight, None);
-        let there = linear(&workspace, &x, &moved[offset..], None);
+        let here = linear(&workspace, &x, Weight::f32(&weight), None);
+        let there = linear(&workspace, &x, Weight::f32(&moved[offset..]), None);
         assert_eq!(bits(&here), bits(&there));
-        let here = linear_input_grad(&workspace, &dy, &weight);
-        let there = linear_input_grad(&workspace, &dy, &moved[offset..]);
+        let here = linear_input_grad(&workspace, &dy, Weight::f32(&weight));
+        let there = linear_input_grad(&workspace, &dy, Weight::f32(&moved[offset..]));
         assert_eq!(bits(&here), bits(&there));
     }
 }

@@ -18,15 +18,15 @@ proptest! {
         let mut values = Values(seed);
         let (x, scale, bias) = (values.tensor(rows, cols), values.take(cols), values.take(cols));
         let [y] = run(0.0, |workspace| {
-            let y = layer_norm(workspace, &x, &scale, &bias, eps);
+            let y = layer_norm(workspace, &x, &scale, Some(&bias), eps);
             assert_eq!((y.rows(), y.cols()), (rows, cols));
-            let (again, normalized) = layer_norm_kept(workspace, &x, &scale, &bias, eps);
+            let (again, normalized) = layer_norm_kept(workspace, &x, &scale, Some(&bias), eps);
             assert_eq!(bits(&again), bits(&y));
             assert_eq!((normalized.inverse_deviation.rows(), normalized.inverse_deviation.cols()), (rows, 1));
             [y.to_vec()]
         });
-        let (_, normalized) = layer_norm_kept(&workspace(2), &x, &scale, &bias, eps);
-        assert_eq!(bits(&normalized.scaled(&workspace(2), &scale, &bias)), bits(&y));
+        let (_, normalized) = layer_norm_kept(&workspace(2), &x, &scale, Some(&bias), eps);
+        assert_eq!(bits(&normalized.scaled(&workspace(2), &scale, Some(&bias))), bits(&y));
         let expected = naive::layer_norm(&wide(&x), &wide(&scale), &wide(&bias), eps.into());
         for row in 0..rows {
             let span = row * cols..(row + 1) * cols;
@@ -50,7 +50,7 @@ proptest! {
         let inverse = (0..rows).map(|row| naive::normalized(&wide(x.row(row)), eps.into()).1).fold(0.0, f64::max);
         let normalized = 1.0 + BOUND * inverse;
         let [dx, scaled, biased] = run(0.0, |workspace| {
-            let (_, normalized) = layer_norm_kept(workspace, &x, &scale, &bias, eps);
+            let (_, normalized) = layer_norm_kept(workspace, &x, &scale, Some(&bias), eps);
             let (mut scaled, mut biased) = (scale_grad.clone(), bias_grad.clone());
             layer_norm_affine_grad(&dy, &normalized, &mut scaled, &mut biased);
             let mut dx = copy(&dy);
@@ -74,7 +74,7 @@ proptest! {
 fn a_constant_row_becomes_the_bias() {
     let (scale, bias) = ([3.0; 7], [0.5; 7]);
     let x = Tensor::from_vec(vec![0.1; 14], 2, 7);
-    let (y, normalized) = layer_norm_kept(&workspace(1), &x, &scale, &bias, 1e-5);
+    let (y, normalized) = layer_norm_kept(&workspace(1), &x, &scale, Some(&bias), 1e-5);
     assert_close(&y, &[0.5; 14], 1.0 / 1e-5_f64.sqrt());
     assert_close(&normalized.inverse_deviation, &[1.0 / 1e-5_f64.sqrt(); 2], 1.0 / 1e-5_f64.sqrt());
 }
@@ -84,6 +84,17 @@ fn a_far_mean_is_taken_off() {
     let mut values = Values(1);
     let far: Vec<f32> = values.take(3 * 50).iter().map(|value| value + 1000.0).collect();
     let x = Tensor::from_vec(far, 3, 50);
-    let y = layer_norm(&workspace(1), &x, &[1.0; 50], &[0.0; 50], 1e-5);
+    let y = layer_norm(&workspace(1), &x, &[1.0; 50], Some(&[0.0; 50]), 1e-5);
     assert_close(&y, &naive::layer_norm(&wide(&x), &[1.0; 50], &[0.0; 50], 1e-5), 1000.0);
+}
+
+#[test]
+fn no_bias_is_a_bias_of_zero() {
+    let (x, scale, zero) = (Tensor::from_vec(vec![1.5, -2.0, 0.25, 3.0, 1.0, -1.0], 2, 3), [0.5, 2.0, -1.0], [0.0; 3]);
+    let workspace = workspace(1);
+    let expected = layer_norm(&workspace, &x, &scale, Some(&zero), 1e-5);
+    assert_eq!(bits(&layer_norm(&workspace, &x, &scale, None, 1e-5)), bits(&expected));
+    let (y, normalized) = layer_norm_kept(&workspace, &x, &scale, None, 1e-5);
+    assert_eq!(bits(&y), bits(&expected));
+    assert_eq!(bits(&normalized.scaled(&workspace, &scale, None)), bits(&expected));
 }

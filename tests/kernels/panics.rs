@@ -15,7 +15,7 @@ fn means(elements: usize) -> Means {
 }
 
 fn kept(rows: usize, cols: usize) -> Normalized {
-    layer_norm_kept(&workspace(), &tensor(rows, cols), &vec![1.0; cols], &vec![0.0; cols], 1e-5).1
+    layer_norm_kept(&workspace(), &tensor(rows, cols), &vec![1.0; cols], Some(&vec![0.0; cols]), 1e-5).1
 }
 
 fn two_and_three() -> Segments {
@@ -23,7 +23,7 @@ fn two_and_three() -> Segments {
 }
 
 /// Two inputs and two outputs.
-const FOUR: Linear = Linear { weight: &[0.5; 4], bias: None };
+const FOUR: Linear = Linear { weight: Weight::f32(&[0.5; 4]), bias: None };
 
 fn nothing<const N: usize>(onto: Option<Tensor>) -> Wanted<N> {
     Wanted { layers: [false; N], input: true, onto }
@@ -56,9 +56,9 @@ panics! {
     a_row_behind_the_last: tensor(2, 3).row(2).to_vec();
     a_segment_behind_the_last: two_and_three().range(2);
 
-    linear_weight_of_other_inputs: linear(&workspace(), &tensor(2, 3), &[0.0; 7], None);
-    linear_bias_of_other_outputs: linear(&workspace(), &tensor(2, 3), &[0.0; 6], Some(&[0.0; 3]));
-    linear_input_grad_of_other_outputs: linear_input_grad(&workspace(), &tensor(2, 3), &[0.0; 7]);
+    linear_weight_of_other_inputs: linear(&workspace(), &tensor(2, 3), Weight::f32(&[0.0; 7]), None);
+    linear_bias_of_other_outputs: linear(&workspace(), &tensor(2, 3), Weight::f32(&[0.0; 6]), Some(&[0.0; 3]));
+    linear_input_grad_of_other_outputs: linear_input_grad(&workspace(), &tensor(2, 3), Weight::f32(&[0.0; 7]));
     linear_weight_grad_of_other_rows: linear_weight_grad(&workspace(), &tensor(2, 3), &tensor(3, 3));
     column_sums_of_other_columns: add_column_sums(&tensor(2, 3), &mut [0.0; 4]);
 
@@ -68,17 +68,17 @@ panics! {
     add_of_another_length: add(&workspace(), &mut [0.0; 3], &[0.0; 4]);
     dot_of_another_length: dot(&[0.0; 33], &[0.0; 32]);
 
-    layer_norm_scale: layer_norm(&workspace(), &tensor(2, 3), &[1.0; 2], &[0.0; 3], 1e-5);
-    layer_norm_bias: layer_norm(&workspace(), &tensor(2, 3), &[1.0; 3], &[0.0; 4], 1e-5);
-    layer_norm_kept_scale: layer_norm_kept(&workspace(), &tensor(2, 3), &[1.0; 2], &[0.0; 3], 1e-5);
-    layer_norm_kept_bias: layer_norm_kept(&workspace(), &tensor(2, 3), &[1.0; 3], &[0.0; 4], 1e-5);
+    layer_norm_scale: layer_norm(&workspace(), &tensor(2, 3), &[1.0; 2], Some(&[0.0; 3]), 1e-5);
+    layer_norm_bias: layer_norm(&workspace(), &tensor(2, 3), &[1.0; 3], Some(&[0.0; 4]), 1e-5);
+    layer_norm_kept_scale: layer_norm_kept(&workspace(), &tensor(2, 3), &[1.0; 2], Some(&[0.0; 3]), 1e-5);
+    layer_norm_kept_bias: layer_norm_kept(&workspace(), &tensor(2, 3), &[1.0; 3], Some(&[0.0; 4]), 1e-5);
     layer_norm_grad_of_other_rows: layer_norm_grad(&workspace(), &mut tensor(2, 3), &kept(3, 3), &[1.0; 3]);
     layer_norm_grad_scale: layer_norm_grad(&workspace(), &mut tensor(2, 3), &kept(2, 3), &[1.0; 4]);
     affine_grad_of_other_rows: layer_norm_affine_grad(&tensor(2, 3), &kept(3, 3), &mut [0.0; 3], &mut [0.0; 3]);
     affine_grad_bias: layer_norm_affine_grad(&tensor(2, 3), &kept(2, 3), &mut [0.0; 3], &mut [0.0; 2]);
 
-    scaled_by_another_scale: kept(2, 3).scaled(&workspace(), &[1.0; 2], &[0.0; 3]);
-    scaled_by_another_bias: kept(2, 3).scaled(&workspace(), &[1.0; 3], &[0.0; 4]);
+    scaled_by_another_scale: kept(2, 3).scaled(&workspace(), &[1.0; 2], Some(&[0.0; 3]));
+    scaled_by_another_bias: kept(2, 3).scaled(&workspace(), &[1.0; 3], Some(&[0.0; 4]));
 
     feed_forward_of_other_inputs: feed_forward(&workspace(), &tensor(2, 3), [FOUR, FOUR]);
     feed_forward_grad_of_other_outputs:
@@ -144,25 +144,25 @@ panics! {
     add_into_of_a_longer_base: add_into(&workspace(), &mut [0.0; 3], &[0.0; 4], &[0.0; 3]);
     add_into_of_a_shorter_delta: add_into(&workspace(), &mut [0.0; 3], &[0.0; 3], &[0.0; 2]);
 
-    depthwise_of_other_pixels: depthwise(&workspace(), &tensor(11, 2), TWO_IMAGES, &[0.0; 18], THREE, PLAIN);
+    depthwise_of_other_pixels: depthwise(&workspace(), &tensor(11, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), THREE, PLAIN);
     depthwise_weight_of_other_channels:
-        depthwise(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 27], THREE, PLAIN);
-    depthwise_by_a_large_window: depthwise(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], LARGE, PLAIN);
+        depthwise(&workspace(), &tensor(12, 2), TWO_IMAGES, Weight::f32(&[0.0; 27]), THREE, PLAIN);
+    depthwise_by_a_large_window: depthwise(&workspace(), &tensor(12, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), LARGE, PLAIN);
     depthwise_scale_of_other_channels: depthwise(
-        &workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], THREE, Epilogue { scale: Some(&[0.0; 3]), ..PLAIN }
+        &workspace(), &tensor(12, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), THREE, Epilogue { scale: Some(&[0.0; 3]), ..PLAIN }
     );
     depthwise_shift_of_other_channels: depthwise(
-        &workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], THREE, Epilogue { shift: Some(&[0.0; 3]), ..PLAIN }
+        &workspace(), &tensor(12, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), THREE, Epilogue { shift: Some(&[0.0; 3]), ..PLAIN }
     );
     depthwise_residual_of_other_pixels: depthwise(
-        &workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], THREE, Epilogue { residual: Some(&[0.0; 22]), ..PLAIN }
+        &workspace(), &tensor(12, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), THREE, Epilogue { residual: Some(&[0.0; 22]), ..PLAIN }
     );
     depthwise_input_grad_of_other_pixels:
-        depthwise_input_grad(&workspace(), &tensor(11, 2), TWO_IMAGES, &[0.0; 18], THREE);
+        depthwise_input_grad(&workspace(), &tensor(11, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), THREE);
     depthwise_input_grad_of_other_channels:
-        depthwise_input_grad(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 27], THREE);
+        depthwise_input_grad(&workspace(), &tensor(12, 2), TWO_IMAGES, Weight::f32(&[0.0; 27]), THREE);
     depthwise_input_grad_of_a_large_window:
-        depthwise_input_grad(&workspace(), &tensor(12, 2), TWO_IMAGES, &[0.0; 18], LARGE);
+        depthwise_input_grad(&workspace(), &tensor(12, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), LARGE);
     depthwise_weight_grad_of_other_pixels:
         depthwise_weight_grad(&workspace(), &tensor(12, 2), &tensor(11, 2), TWO_IMAGES, THREE);
     depthwise_weight_grad_of_other_outputs:
@@ -172,13 +172,13 @@ panics! {
     depthwise_weight_grad_of_a_large_window:
         depthwise_weight_grad(&workspace(), &tensor(12, 2), &tensor(12, 2), TWO_IMAGES, LARGE);
 
-    fold_bias: batch_norm_fold(&workspace(), &[1.0; 3], &[0.0; 2], &[0.0; 3], &[1.0; 3], 1e-5);
-    fold_mean: batch_norm_fold(&workspace(), &[1.0; 3], &[0.0; 3], &[0.0; 2], &[1.0; 3], 1e-5);
-    fold_variance: batch_norm_fold(&workspace(), &[1.0; 3], &[0.0; 3], &[0.0; 3], &[1.0; 2], 1e-5);
-    conv_of_other_rows: conv(&workspace(), &tensor(5, 2), GRID_CONV, &[0.0; 18], Window::square(3, 1, 1), PLAIN);
-    conv_of_another_weight: conv(&workspace(), &tensor(6, 2), GRID_CONV, &[0.0; 17], Window::square(3, 1, 1), PLAIN);
-    conv_with_another_scale: conv(&workspace(), &tensor(6, 2), GRID_CONV, &[0.0; 18], Window::square(3, 1, 1), Epilogue { scale: Some(&[0.0; 2]), ..PLAIN });
-    conv_input_grad_of_other_rows: conv_input_grad(&workspace(), &tensor(5, 1), GRID_CONV, &[0.0; 18], Window::square(3, 1, 1));
+    fold_bias: batch_norm_fold(&workspace(), 3, &[1.0; 3], &[0.0; 2], &[0.0; 3], &[1.0; 3], 1e-5);
+    fold_mean: batch_norm_fold(&workspace(), 3, &[1.0; 3], &[0.0; 3], &[0.0; 2], &[1.0; 3], 1e-5);
+    fold_variance: batch_norm_fold(&workspace(), 3, &[1.0; 3], &[0.0; 3], &[0.0; 3], &[1.0; 2], 1e-5);
+    conv_of_other_rows: conv(&workspace(), &tensor(5, 2), GRID_CONV, Weight::f32(&[0.0; 18]), Window::square(3, 1, 1), PLAIN);
+    conv_of_another_weight: conv(&workspace(), &tensor(6, 2), GRID_CONV, Weight::f32(&[0.0; 17]), Window::square(3, 1, 1), PLAIN);
+    conv_with_another_scale: conv(&workspace(), &tensor(6, 2), GRID_CONV, Weight::f32(&[0.0; 18]), Window::square(3, 1, 1), Epilogue { scale: Some(&[0.0; 2]), ..PLAIN });
+    conv_input_grad_of_other_rows: conv_input_grad(&workspace(), &tensor(5, 1), GRID_CONV, Weight::f32(&[0.0; 18]), Window::square(3, 1, 1));
     conv_weight_grad_of_other_rows: conv_weight_grad(&workspace(), &tensor(6, 1), &tensor(5, 2), GRID_CONV, Window::square(3, 1, 1));
     affine_scale: affine(&workspace(), &tensor(2, 3), Epilogue { scale: Some(&[0.0; 2]), ..PLAIN });
     affine_shift: affine(&workspace(), &tensor(2, 3), Epilogue { shift: Some(&[0.0; 4]), ..PLAIN });

@@ -1,7 +1,9 @@
 //! Attention with its three linear layers, in one range of examples and in several, and its gradients.
 
 use proptest::prelude::*;
-use taps::kernels::{Heads, Kept, Linear, Segments, Wanted, attention, attention_grad, linear, linear_input_grad};
+use taps::kernels::{
+    Heads, Kept, Linear, Segments, Wanted, Weight, attention, attention_grad, linear, linear_input_grad,
+};
 use taps::kernels::{add_assign, linear_weight_grad, self_attention, self_attention_grad};
 
 use crate::check::{Values, assert_close, config, copy, lengths, run, wide, workspace};
@@ -31,7 +33,7 @@ proptest! {
         let features = heads * width;
         let x = values.tensor(segments.rows(), inputs);
         let layers = [(); 3].map(|()| (weights(&mut values, features * inputs, inputs), values.take(features)));
-        let linears = layers.each_ref().map(|(weight, bias)| Linear { weight, bias: Some(bias) });
+        let linears = layers.each_ref().map(|(weight, bias)| Linear { weight: Weight::f32(weight), bias: Some(bias) });
         let [y] = run(8.0, |workspace| {
             let y = self_attention(workspace, &x, linears, Heads { count: heads }, &segments);
             assert_eq!((y.rows(), y.cols()), (segments.rows(), features));
@@ -54,7 +56,7 @@ proptest! {
         let (rows, features, heads) = (segments.rows(), heads * width, Heads { count: heads });
         let (x, dy, onto) = (values.tensor(rows, inputs), values.tensor(rows, features), values.tensor(rows, inputs));
         let layers = [(); 3].map(|()| (weights(&mut values, features * inputs, inputs), values.take(features)));
-        let linears = layers.each_ref().map(|(weight, bias)| Linear { weight, bias: Some(bias) });
+        let linears = layers.each_ref().map(|(weight, bias)| Linear { weight: Weight::f32(weight), bias: Some(bias) });
         let size = 64.0 * (rows as f64 + 1.0).sqrt();
         let found = run(size, |workspace| {
             let wanted = Wanted { layers: [true; 3], input: true, onto: added.then(|| copy(&onto)) };
@@ -85,7 +87,7 @@ proptest! {
         let (x, dy) = (values.tensor(rows, inputs), values.tensor(rows, features));
         let weight = values.take(features * inputs);
         let wanted = Wanted { layers: [false, key, false], input, onto: None };
-        let layers = [Linear { weight: &weight, bias: None }; 3];
+        let layers = [Linear { weight: Weight::f32(&weight), bias: None }; 3];
         let grad = self_attention_grad(&workspace(2), &dy, Kept::Values(&x), layers, (Heads { count: heads }, &segments), wanted);
         assert_eq!(grad.layers.map(|layer| layer.is_some()), [false, key, false]);
         assert_eq!(grad.input.is_some(), input);

@@ -1,10 +1,10 @@
 //! How networks run, whatever they compute.
 
 use taps::base::Base;
+use taps::graph::{Graph, Host, LayerGrad};
 use taps::kernels::{Workspace, cross_entropy};
 use taps::models::Model;
-use taps::runtime::{Eval, Input, Network, Task};
-use taps::train::Tape;
+use taps::runtime::{Input, Network, Task, backward};
 
 use crate::common::{self, Golden, folder};
 use crate::pytorch::{distance, images};
@@ -21,11 +21,12 @@ fn evaluation_equals_the_recorded_pass_to_the_bit() {
     let workspace = Workspace::new(1);
     let task = Task::of_base(&model);
     let input = vit_input(&golden);
-    let evaluated = model.logits(&mut Eval::new(&task, &workspace), &input).unwrap();
+    let host = Host::new(&task, &workspace);
+    let evaluated = model.logits(&mut Graph::eval(host), &input).unwrap();
     let wanted = vec![true; model.layout().len()];
-    let recorded = model.logits(&mut Tape::new(&task, &wanted, &workspace), &input).unwrap();
-    assert_eq!(evaluated[..], recorded.values()[..]);
-    assert!(distance(&evaluated, &golden.floats("logits")) < 1e-4);
+    let recorded = model.logits(&mut Graph::new(host, &wanted), &input).unwrap();
+    assert_eq!(evaluated.value()[..], recorded.value()[..]);
+    assert!(distance(evaluated.value(), &golden.floats("logits")) < 1e-4);
 }
 
 #[test]
@@ -38,12 +39,16 @@ fn a_gradient_of_late_layers_stops_before_early_ones() {
     let late = model.layout().find("vit.encoder.layer.1.output.dense.weight").unwrap().0;
     let mut wanted = vec![false; model.layout().len()];
     wanted[late.index()] = true;
-    let mut tape = Tape::new(&task, &wanted, &workspace);
-    let output = model.logits(&mut tape, &vit_input(&golden)).unwrap();
-    assert_eq!(tape.len(), 5, "the layer, the residual sum, the class token, the last norm and the head");
-    let (_, gradient) = cross_entropy(&workspace, output.values(), &golden.integers("labels"), 0.0);
+    let (mut graph, input) = (Graph::new(Host::new(&task, &workspace), &wanted), vit_input(&golden));
+    let output = model.logits(&mut graph, &input).unwrap();
+    assert_eq!(graph.len(), 5, "the layer, the residual sum, the class token, the last norm and the head");
+    let (_, gradient) = cross_entropy(&workspace, output.value(), &golden.integers("labels"), 0.0);
     let mut got = Vec::new();
-    tape.backward(&output, gradient, &mut |id, gradient| got.push((id, gradient.weight))).unwrap();
+    let mut sink = |id, gradient: LayerGrad| {
+        got.push((id, gradient.weight));
+        Ok(())
+    };
+    backward(&model, &input, graph, &output, gradient, &mut sink).unwrap();
     assert_eq!(got.len(), 1);
     assert_eq!(got[0].0, late);
     let expected = golden.floats("grad.vit.encoder.layer.1.output.dense.weight");

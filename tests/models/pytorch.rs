@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 
 use taps::base::Base;
+use taps::graph::{Graph, Host, LayerGrad, Moments};
 use taps::kernels::{Segments, Tensor, Workspace, cross_entropy};
 use taps::models::{Model, Options, Pooling};
-use taps::runtime::{Eval, Images, Input, LayerId, Network, Part, Task, Tokens};
-use taps::train::{Adapted, LayerGrad, Moments, Tape};
+use taps::runtime::{Images, Input, LayerId, Network, Part, Task, Tokens, backward};
+use taps::train::Adapted;
 
 use crate::common::{Golden, folder};
 
@@ -32,7 +33,7 @@ struct Pass {
     loss: f32,
     logits: Tensor,
     gradients: Vec<(LayerId, LayerGrad)>,
-    moments: Vec<(Moments, usize)>,
+    moments: Vec<Moments>,
     adapted: Adapted,
 }
 
@@ -50,21 +51,22 @@ fn run(golden: &Golden, base: &Base, model: &Model, input: &Input, batch_statist
         }
     }
     let wanted = adapted.wanted().to_vec();
-    let mut tape = Tape::new(&adapted, &wanted, &workspace);
-    if batch_statistics {
-        tape = tape.with_batch_statistics();
-    }
-    let output = model.logits(&mut tape, input).unwrap();
-    let (loss, gradient) = cross_entropy(&workspace, output.values(), &golden.integers("labels"), 0.0);
-    let moments = tape.take_moments();
+    let graph = Graph::new(Host::new(&adapted, &workspace), &wanted);
+    let mut graph = graph.with_batch_statistics(batch_statistics);
+    let output = model.logits(&mut graph, input).unwrap();
+    let (loss, gradient) = cross_entropy(&workspace, output.value(), &golden.integers("labels"), 0.0);
+    let moments = graph.take_moments();
     // A layer that is used twice has two.
     let mut gradients: Vec<(LayerId, LayerGrad)> = Vec::new();
-    let mut sink = |id, gradient: LayerGrad| match gradients.iter_mut().find(|(of, _)| *of == id) {
-        Some((_, sum)) => sum.add(&gradient),
-        None => gradients.push((id, gradient)),
+    let mut sink = |id, gradient: LayerGrad| {
+        match gradients.iter_mut().find(|(of, _)| *of == id) {
+            Some((_, sum)) => sum.add(&gradient),
+            None => gradients.push((id, gradient)),
+        }
+        Ok(())
     };
-    tape.backward(&output, gradient, &mut sink).unwrap();
-    Pass { loss, logits: workspace.copy(output.values()), gradients, moments, adapted }
+    backward(model, input, graph, &output, gradient, &mut sink).unwrap();
+    Pass { loss, logits: workspace.copy(output.value()), gradients, moments, adapted }
 }
 
 /// Largest difference, relative to the largest expected value.
@@ -111,8 +113,8 @@ fn check_passes(name: &str, base: &Base, model: &Model, input: fn(&Golden) -> In
             }
         }
         assert_eq!(pass.moments.is_empty(), !batch_statistics);
-        for (moments, rows) in pass.moments {
-            pass.adapted.follow(&moments, rows, 0.1);
+        for moments in pass.moments {
+            pass.adapted.follow(&moments, 0.1);
             for part in [Part::Mean, Part::Variance] {
                 let param = model.layout().layer(moments.layer).param(part).unwrap();
                 let found = pass.adapted.delta(moments.layer, part).unwrap();
@@ -186,7 +188,8 @@ of_images! {
 fn logits(base: &Base, options: &Options, input: &Input) -> Tensor {
     let model = Model::open_with(base, options).unwrap();
     let task = Task::of_base(&model);
-    model.logits(&mut Eval::new(&task, &Workspace::new(2)), input).unwrap()
+    let workspace = Workspace::new(2);
+    model.logits(&mut Graph::eval(Host::new(&task, &workspace)), input).unwrap().into_value(&workspace)
 }
 
 #[test]

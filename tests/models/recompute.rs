@@ -1,10 +1,11 @@
 //! Activations computed again give the gradients that kept ones do, in less memory.
 
 use taps::base::Base;
+use taps::graph::{Graph, Host, LayerGrad};
 use taps::kernels::{Workspace, cross_entropy};
 use taps::models::Model;
-use taps::runtime::{Input, LayerId, LayerKind, Network};
-use taps::train::{Adapted, LayerGrad, Tape};
+use taps::runtime::{Input, LayerId, LayerKind, Network, backward};
+use taps::train::Adapted;
 
 use crate::common::folder;
 use crate::common::networks::{NETWORKS, input};
@@ -22,20 +23,18 @@ fn learn(model: &Model, base: &Base, input: &Input, wanted: &[bool], recompute: 
     let (mut task, workspace) = (Adapted::new(base, model.layout()), Workspace::new(1));
     let weights = (0..3 * model.layout().features()).map(|number| (number % 7) as f32 / 7.0 - 0.4).collect();
     task.set_head(weights, vec![0.1, 0.0, -0.1]);
-    let mut tape = Tape::new(&task, wanted, &workspace);
-    if recompute {
-        tape = tape.with_recomputation();
-    }
-    if statistics {
-        tape = tape.with_batch_statistics();
-    }
-    let logits = model.logits(&mut tape, input).unwrap();
+    let graph = Graph::new(Host::new(&task, &workspace), wanted);
+    let mut graph = graph.with_recomputation(recompute).with_batch_statistics(statistics);
+    let logits = model.logits(&mut graph, input).unwrap();
     let labels: Vec<usize> = (0..input.len()).map(|number| number % 3).collect();
-    let (_, gradient) = cross_entropy(&workspace, logits.values(), &labels, 0.0);
-    let moments = tape.take_moments().into_iter().map(|(moments, _)| moments.mean.to_vec()).collect();
+    let (_, gradient) = cross_entropy(&workspace, logits.value(), &labels, 0.0);
+    let moments = graph.take_moments().into_iter().map(|moments| moments.mean.to_vec()).collect();
     let mut gradients = Vec::new();
-    let mut sink = |id, gradient| gradients.push((id, gradient));
-    tape.backward_again(model, input, &logits, gradient, &mut sink).unwrap();
+    let mut sink = |id, gradient| {
+        gradients.push((id, gradient));
+        Ok(())
+    };
+    backward(model, input, graph, &logits, gradient, &mut sink).unwrap();
     Learned { gradients, moments, peak: workspace.peak_bytes() }
 }
 

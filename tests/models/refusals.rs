@@ -6,9 +6,10 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
 use taps::base::Base;
+use taps::graph::{Graph, Host};
 use taps::kernels::Workspace;
 use taps::models::{InputSpec, Model, Options, Pooling};
-use taps::runtime::{Eval, Network, Task};
+use taps::runtime::{Network, Task};
 
 use crate::common;
 
@@ -193,7 +194,7 @@ fn old_names_of_norms_are_the_same_network() {
         let model = Model::open(&Base::open(folder).unwrap()).unwrap();
         let input = common::networks::input(&model, &[4, 7]);
         let (task, workspace) = (Task::of_base(&model), Workspace::new(1));
-        model.features(&mut Eval::new(&task, &workspace), &input).unwrap().to_vec()
+        model.features(&mut Graph::eval(Host::new(&task, &workspace)), &input).unwrap().value().to_vec()
     };
     assert_eq!(features(altered.0.path()), features(&common::folder("bert")));
 }

@@ -1,10 +1,10 @@
 //! Gradients of whole networks by finite differences: the loss along each tensor's gradient.
 
 use taps::base::Base;
+use taps::graph::{Graph, Host, LayerGrad};
 use taps::kernels::{Workspace, cross_entropy, squared_norm};
 use taps::models::Model;
-use taps::runtime::{Eval, Input, LayerId, Layout, Network, Part, Task, WeightRef, Weights};
-use taps::train::Tape;
+use taps::runtime::{Input, LayerId, Layout, Network, Part, Task, WeightRef, Weights, backward};
 
 use crate::common::{Golden, folder};
 use crate::pytorch::images;
@@ -41,15 +41,16 @@ fn check(name: &str) {
     let task = Task::of_base(&model);
     let (workspace, input, labels) = (Workspace::new(1), images(&golden, "pixels"), golden.integers("labels"));
     let wanted = vec![true; model.layout().len()];
-    let mut tape = Tape::new(&task, &wanted, &workspace);
-    let output = model.logits(&mut tape, &input).unwrap();
-    let (_, gradient) = cross_entropy(&workspace, output.values(), &labels, 0.0);
+    let mut graph = Graph::new(Host::new(&task, &workspace), &wanted);
+    let output = model.logits(&mut graph, &input).unwrap();
+    let (_, gradient) = cross_entropy(&workspace, output.value(), &labels, 0.0);
     let mut gradients = Vec::new();
-    tape.backward(&output, gradient, &mut |id, gradient| {
+    let mut sink = |id, gradient: LayerGrad| {
         gradients.push((id, Part::Weight, gradient.weight.to_vec()));
         gradients.extend(gradient.bias.map(|bias| (id, Part::Bias, bias.to_vec())));
-    })
-    .unwrap();
+        Ok(())
+    };
+    backward(&model, &input, graph, &output, gradient, &mut sink).unwrap();
     let mut errors = Vec::new();
     for (layer, part, gradient) in gradients {
         let values = task.param(layer, part).unwrap().floats(&workspace).to_vec();
@@ -76,7 +77,8 @@ fn check(name: &str) {
 }
 
 fn loss(model: &Model, weights: &impl Weights, workspace: &Workspace, input: &Input, labels: &[usize]) -> f64 {
-    let logits = model.logits(&mut Eval::new(weights, workspace), input).unwrap();
+    let logits = model.logits(&mut Graph::eval(Host::new(weights, workspace)), input).unwrap();
+    let logits = logits.value();
     // In f64, since the difference of two losses is small.
     let row = |(row, &label): (&[f32], &usize)| {
         let highest = row.iter().fold(f32::MIN, |a, &b| a.max(b));

@@ -6,12 +6,13 @@ use super::coded::Coded;
 use super::measure::Measure;
 use super::opened::Opened;
 use crate::format::Encoding;
+use crate::graph::{Graph, Host};
 use crate::kernels::{
     AdamStep, Means, Precision, Tensor, Workspace, adamw, dot, linear, linear_input_grad, linear_weight_grad,
     squared_norm,
 };
+use crate::runtime::backward;
 use crate::runtime::{Network, Part};
-use crate::train::Tape;
 
 /// Learning rate of the logarithms of scales, and of factors as a share of their mean size.
 const RATE: f32 = 0.02;
@@ -73,12 +74,17 @@ pub(super) fn calibrate<N: Network>(
         let batch = &measure.batches[number];
         let mut gradients = Vec::new();
         {
-            let mut tape = Tape::new(&*opened, &wanted, &measure.workspace);
-            let logits = opened.network.logits(&mut tape, &measure.examples.batch(batch)?)?;
-            let mut gradient = measure.workspace.copy(logits.values());
+            let mut graph = Graph::new(Host::new(&*opened, &measure.workspace), &wanted);
+            let input = measure.examples.batch(batch)?;
+            let logits = opened.network.logits(&mut graph, &input)?;
+            let mut gradient = measure.workspace.copy(logits.value());
             measure.divergence_of(number, &mut gradient);
             gradient.iter_mut().for_each(|value| *value /= batch.len() as f32);
-            tape.backward(&logits, gradient, &mut |id, gradient| gradients.push((id, gradient)))?;
+            let mut sink = |id, gradient| {
+                gradients.push((id, gradient));
+                Ok(())
+            };
+            backward(&opened.network, &input, graph, &logits, gradient, &mut sink)?;
         }
         let rate = RATE * (1.0 - step as f32 / steps as f32);
         let update = AdamStep { rate, beta1: 0.9, beta2: 0.99, eps: 1e-12, decay: 0.0, step: step as u32 + 1 };
@@ -173,7 +179,7 @@ impl Form {
                 of_values.copy_from_slice(gradient);
                 let mut factor = workspace.tensor(rows, *rank);
                 factor.copy_from_slice(left);
-                let of_left = linear(workspace, &of_values, right, None);
+                let of_left = linear(workspace, &of_values, (&*right).into(), None);
                 let of_right = linear_weight_grad(workspace, &factor, &of_values);
                 for (numbers, gradient, [first, second]) in
                     [(&mut *left, of_left, left_means), (&mut *right, of_right, right_means)]
@@ -183,7 +189,7 @@ impl Form {
                     adamw(workspace, numbers, &gradient, 1.0, [first, second], update);
                 }
                 factor.copy_from_slice(left);
-                values.copy_from_slice(&linear_input_grad(workspace, &factor, right));
+                values.copy_from_slice(&linear_input_grad(workspace, &factor, (&*right).into()));
             }
         }
     }

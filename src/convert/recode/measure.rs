@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{BATCH, Error, Opened};
 use crate::kernels::{Tensor, Workspace, softmax};
-use crate::runtime::{Eval, Examples, Network, Score, evaluate};
+use crate::runtime::{Examples, Network, Score, evaluate, logits};
 
 /// Examples, and the class probabilities that the adapter as it was gives them.
 pub(in crate::convert) struct Measure<'a> {
@@ -36,7 +36,7 @@ impl<'a> Measure<'a> {
         let batches: Vec<Vec<usize>> = order.chunks(BATCH).map(<[usize]>::to_vec).collect();
         let mut probabilities = Vec::new();
         for batch in &batches {
-            let mut logits = opened.network.logits(&mut Eval::new(opened, &workspace), &examples.batch(batch)?)?;
+            let mut logits = logits(&opened.network, opened, &examples.batch(batch)?, &workspace)?;
             let classes = logits.cols();
             softmax(&mut logits, classes);
             probabilities.push(logits.to_vec());
@@ -76,7 +76,7 @@ impl<'a> Measure<'a> {
         for number in numbers {
             let batch = &self.batches[number];
             let input = self.examples.batch(batch)?;
-            let mut logits = opened.network.logits(&mut Eval::new(opened, &self.workspace), &input)?;
+            let mut logits = logits(&opened.network, opened, &input, &self.workspace)?;
             sum += self.divergence_of(number, &mut logits);
             count += batch.len();
         }

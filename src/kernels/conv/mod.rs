@@ -6,18 +6,17 @@
 //! the stride, with the weights turned around.
 
 mod pack;
-mod scratch;
 mod strip;
 mod tile;
 mod weight_grad;
 
 use rayon::prelude::*;
 
-use super::{Epilogue, Grid, Tensor, Window, Workspace, few_rows, linear_input_grad};
+use super::parallel::{in_turn, threads};
+use super::{Epilogue, Grid, Tensor, Weight, Window, Workspace, few_rows, linear_input_grad};
 use pack::Panels;
 use strip::Strips;
 
-pub use scratch::{conv_input_grad_scratch, conv_scratch, conv_weight_grad_scratch};
 pub use weight_grad::conv_weight_grad;
 
 /// Convolution of `x [grid.rows(), in]` with `weight [out, in, height, width]` of the window's size, and what
@@ -29,14 +28,16 @@ pub fn conv(
     workspace: &Workspace,
     x: &Tensor,
     grid: Grid,
-    weight: &[f32],
+    weight: Weight<'_>,
     window: Window,
     epilogue: Epilogue<'_>,
 ) -> Tensor {
     let inputs = x.cols();
     assert_eq!(x.rows(), grid.rows(), "rows of images of {grid:?}");
-    let outputs = outputs(weight, inputs, window);
-    epilogue.check(window.output(grid).rows(), outputs);
+    let outputs = weight.rows(inputs * window.size[0] * window.size[1]);
+    if !workspace.is_dry() {
+        epilogue.check(window.output(grid).rows(), outputs);
+    }
     if window.is_pointwise() {
         return pointwise(workspace, x, weight, outputs, epilogue);
     }
@@ -50,29 +51,21 @@ pub fn conv(
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub fn conv_input_grad(workspace: &Workspace, dy: &Tensor, grid: Grid, weight: &[f32], window: Window) -> Tensor {
+pub fn conv_input_grad(workspace: &Workspace, dy: &Tensor, grid: Grid, weight: Weight<'_>, window: Window) -> Tensor {
     let outputs = dy.cols();
     assert_eq!(dy.rows(), window.output(grid).rows(), "rows of the output for images of {grid:?}");
     if window.is_pointwise() {
         return linear_input_grad(workspace, dy, weight);
     }
-    let inputs = self::outputs(weight, outputs, window);
+    let inputs = weight.rows(outputs * window.size[0] * window.size[1]);
     let strips = Strips::of_output_grad(grid, outputs, window);
     let panels = Panels::turned(workspace, weight, [outputs, inputs], window.size);
     run(workspace, dy, &strips, &panels, Epilogue::default())
 }
 
-/// The other number of channels of a weight that has `inputs` of one.
-fn outputs(weight: &[f32], inputs: usize, window: Window) -> usize {
-    let each = inputs * window.size[0] * window.size[1];
-    let outputs = weight.len() / each.max(1);
-    assert_eq!(weight.len(), outputs * each, "weight of a convolution of {inputs} channels by {:?}", window.size);
-    outputs
-}
-
 /// A convolution that looks at one pixel: a matrix product, in parts whose output is still in cache when the
 /// epilogue goes over it.
-fn pointwise(workspace: &Workspace, x: &Tensor, weight: &[f32], outputs: usize, epilogue: Epilogue<'_>) -> Tensor {
+fn pointwise(workspace: &Workspace, x: &Tensor, weight: Weight<'_>, outputs: usize, epilogue: Epilogue<'_>) -> Tensor {
     use faer::linalg::matmul::matmul;
     use faer::{Accum, MatMut, MatRef, Par};
     /// Values of input and output of a part.
@@ -83,13 +76,13 @@ fn pointwise(workspace: &Workspace, x: &Tensor, weight: &[f32], outputs: usize, 
         return y;
     }
     if few_rows::are_few(rows) {
-        few_rows::product(workspace, &mut y, x, weight, inputs);
+        few_rows::product(workspace, &mut y, x, weight.floats(), inputs);
         epilogue.apply(&mut y, 0, outputs);
         return y;
     }
     let threads = if workspace.splits(rows * outputs * inputs) { workspace.threads() } else { 1 };
     let part = (PART / (inputs + outputs)).next_multiple_of(96).min(rows.div_ceil(threads)).max(1);
-    let weight = MatRef::from_row_major_slice(weight, outputs, inputs).transpose();
+    let weight = MatRef::from_row_major_slice(weight.floats(), outputs, inputs).transpose();
     let one = |(index, y): (usize, &mut [f32])| {
         let (first, count) = (index * part, y.len() / outputs);
         let x = &x[first * inputs..][..count * inputs];
@@ -110,36 +103,23 @@ fn pointwise(workspace: &Workspace, x: &Tensor, weight: &[f32], outputs: usize, 
 fn run(workspace: &Workspace, x: &Tensor, strips: &Strips, panels: &Panels, epilogue: Epilogue<'_>) -> Tensor {
     let outputs = panels.outputs;
     let mut y = workspace.tensor(strips.out.rows(), outputs);
+    let threads = threads(workspace, y.elements() * panels.depth(), usize::MAX);
+    let lines = strips.lines(threads);
+    let mut padded: Vec<Tensor> = (0..threads).map(|_| workspace.tensor(1, strips.padded_len(lines))).collect();
     if y.is_empty() {
         return y;
     }
-    let threads = if workspace.splits(y.len() * panels.depth()) { workspace.threads() } else { 1 };
-    let lines = strips.lines(threads);
-    let per_image = strips.out.height.div_ceil(lines);
-    let one = |(index, y): (usize, &mut [f32]), padded: &mut Tensor| {
-        let (image, first) = (index / per_image, index % per_image * lines);
+    // A strip does not reach from one image into the next.
+    let strip = lines * strips.out.width * outputs;
+    let images = y.chunks_mut(strips.out.height * strips.out.width * outputs);
+    let jobs = images
+        .enumerate()
+        .flat_map(|(image, y)| y.chunks_mut(strip).enumerate().map(move |(index, y)| (image, index * lines, y)));
+    in_turn(&mut padded, jobs.collect(), |padded, (image, first, y)| {
         let count = y.len() / (strips.out.width * outputs);
         strips.fill(padded, x, image, first, count);
         let row = (image * strips.out.height + first) * strips.out.width;
         tile::convolve(padded, strips, count, panels, y, row, epilogue);
-    };
-    // A strip does not reach from one image into the next.
-    let strip = lines * strips.out.width * outputs;
-    let padded = || workspace.tensor(1, strips.padded_len(lines));
-    let images = strips.out.height * strips.out.width * outputs;
-    if threads > 1 {
-        let strips_of = |(image, y): (usize, &mut [f32])| {
-            let indexed = y.par_chunks_mut(strip).enumerate();
-            indexed.for_each_init(padded, |padded, (index, y)| one((image * per_image + index, y), padded));
-        };
-        y.par_chunks_mut(images).enumerate().for_each(strips_of);
-    } else {
-        let mut padded = padded();
-        for (image, y) in y.chunks_mut(images).enumerate() {
-            for (index, y) in y.chunks_mut(strip).enumerate() {
-                one((image * per_image + index, y), &mut padded);
-            }
-        }
-    }
+    });
     y
 }

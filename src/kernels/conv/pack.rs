@@ -1,16 +1,11 @@
 //! Weights in the order the tile kernel reads them.
 
-use crate::kernels::{Tensor, Workspace};
+use crate::kernels::{Tensor, Weight, Workspace};
 
 /// Output channels of a panel: a whole number of vector registers on every machine.
 pub(super) const PANEL: usize = 32;
 
 const CACHE_LINE: usize = 64;
-
-/// Values of the buffer for panels of `outputs` channels, each a sum of `depth` products.
-pub(super) fn packed_len(outputs: usize, depth: usize) -> usize {
-    outputs.next_multiple_of(PANEL) * depth + CACHE_LINE / 4
-}
 
 /// Weights as `[panels, height, width * in, PANEL]`, the last panel filled up with zeros.
 pub(super) struct Panels {
@@ -29,11 +24,11 @@ impl Panels {
     /// Packs `weight [out, in, height, width]`.
     pub(super) fn forward(
         workspace: &Workspace,
-        weight: &[f32],
+        weight: Weight<'_>,
         [outputs, inputs]: [usize; 2],
         size: [usize; 2],
     ) -> Self {
-        let taps = size[0] * size[1];
+        let (taps, weight) = (size[0] * size[1], weight.floats());
         Self::pack(workspace, outputs, inputs * taps, size, |panel, columns, packed| {
             let rows: Vec<&[f32]> = columns.map(|output| &weight[output * inputs * taps..][..inputs * taps]).collect();
             for at in 0..inputs * taps {
@@ -48,11 +43,11 @@ impl Panels {
     /// inputs of the convolution.
     pub(super) fn turned(
         workspace: &Workspace,
-        weight: &[f32],
+        weight: Weight<'_>,
         [outputs, inputs]: [usize; 2],
         size: [usize; 2],
     ) -> Self {
-        let taps = size[0] * size[1];
+        let (taps, weight) = (size[0] * size[1], weight.floats());
         Self::pack(workspace, inputs, outputs * taps, size, |panel, columns, packed| {
             for output in 0..outputs {
                 let rows = &weight[(output * inputs + columns.start) * taps..][..columns.len() * taps];
@@ -73,7 +68,11 @@ impl Panels {
         fill: impl Fn(usize, std::ops::Range<usize>, &mut [f32]),
     ) -> Self {
         let length = outputs.next_multiple_of(PANEL) * depth;
-        let mut values = workspace.tensor(1, packed_len(outputs, depth));
+        let mut values = workspace.tensor(1, length + CACHE_LINE / 4);
+        let (height, run) = (size[0], depth / size[0].max(1));
+        if workspace.is_dry() {
+            return Self { values, start: 0, outputs, height, run };
+        }
         let start = values.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE / 4);
         let packed = &mut values[start..][..length];
         if !outputs.is_multiple_of(PANEL) {
@@ -82,7 +81,7 @@ impl Panels {
         for first in (0..outputs).step_by(PANEL) {
             fill(first * depth, first..outputs.min(first + PANEL), packed);
         }
-        Self { values, start, outputs, height: size[0], run: depth / size[0].max(1) }
+        Self { values, start, outputs, height, run }
     }
 
     /// Products for each value of output.

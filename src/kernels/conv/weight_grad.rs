@@ -4,6 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::strip::Strips;
+use crate::kernels::parallel::threads;
 use crate::kernels::{Grid, Tensor, Window, Workspace, add_assign, linear_weight_grad};
 
 /// Gradient of the weight of a convolution of `x [grid.rows(), in]` whose output's gradient is
@@ -21,31 +22,32 @@ pub fn conv_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, grid: Gr
     let strips = Strips::of_input(grid, inputs, window);
     let depth = window.size[0] * window.size[1] * inputs;
     let images = grid.images;
-    let threads = if workspace.splits(dy.len() * depth) { workspace.threads().min(images.max(1)) } else { 1 };
-    let each = images.div_ceil(threads).max(1);
+    let threads = threads(workspace, dy.elements() * depth, images.max(1));
+    let lines = strips.lines(1);
     // Summed as `[height * width * in, out]`, by each thread over images of its own.
-    let sum = |part: usize| {
-        let mut sums = workspace.zeros(depth, outputs);
-        let lines = strips.lines(1);
-        let mut padded = workspace.tensor(1, strips.padded_len(lines));
+    let own = || (workspace.zeros(depth, outputs), workspace.tensor(1, strips.padded_len(lines)));
+    let mut own: Vec<(Tensor, Tensor)> = (0..threads).map(|_| own()).collect();
+    let mut out = workspace.zeros(outputs, depth);
+    if workspace.is_dry() {
+        return out;
+    }
+    let each = images.div_ceil(threads).max(1);
+    let sum = |(part, (sums, padded)): (usize, &mut (Tensor, Tensor))| {
         for image in part * each..images.min((part + 1) * each) {
             for first in (0..strips.out.height).step_by(lines) {
                 let count = lines.min(strips.out.height - first);
-                strips.fill(&mut padded, x, image, first, count);
+                strips.fill(padded, x, image, first, count);
                 let row = (image * strips.out.height + first) * strips.out.width;
                 let dy = &dy[row * outputs..][..count * strips.out.width * outputs];
-                let sums = &mut sums[..];
-                Arch::new().dispatch(Accumulate { padded: &padded, strips: &strips, dy, outputs, sums });
+                Arch::new().dispatch(Accumulate { padded, strips: &strips, dy, outputs, sums });
             }
         }
-        sums
     };
-    let parts: Vec<Tensor> = match threads {
-        1 => vec![sum(0)],
-        _ => (0..threads).into_par_iter().map(sum).collect(),
-    };
-    let mut parts = parts.into_iter();
-    let mut out = workspace.zeros(outputs, depth);
+    match threads {
+        1 => own.iter_mut().enumerate().for_each(sum),
+        _ => own.par_iter_mut().enumerate().for_each(sum),
+    }
+    let mut parts = own.into_iter().map(|(sums, _)| sums);
     let Some(mut sums) = parts.next() else { return out };
     parts.for_each(|part| add_assign(&mut sums, &part));
     let taps = window.size[0] * window.size[1];

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use super::view::View;
 use super::{Form, JointConfig, JointTask};
 use crate::base::Base;
+use crate::graph::LayerGrad;
 use crate::kernels::Workspace;
 use crate::runtime::{Examples, LayerId, Network, Score};
 use crate::train::adapted::Step;
-use crate::train::backward::LayerGrad;
 use crate::train::batches::count;
 use crate::train::select::{self, Worth};
 use crate::train::trainer::Run;
@@ -81,7 +81,7 @@ impl<'a, N: Network> Member<'a, N> {
         if !loss.is_finite() {
             return Err(Error::Diverged { step: self.run.counts.steps, rate: self.run.config.rate });
         }
-        moments.iter().for_each(|(moments, rows)| self.own.follow(moments, *rows, self.run.config.momentum));
+        moments.iter().for_each(|moments| self.own.follow(moments, self.run.config.momentum));
         for (id, gradient) in gradients {
             if shared.wanted()[id.index()] {
                 shared.accumulate(id, scaled(&self.run.workspace, &gradient, share));

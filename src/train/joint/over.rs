@@ -38,7 +38,19 @@ impl<N: Network> Network for Over<'_, N> {
         self.network.checkpoint_files()
     }
 
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, Error> {
-        self.network.features(ops, input)
+    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+        self.network.stem(ops, input)
+    }
+
+    fn blocks(&self) -> usize {
+        self.network.blocks()
+    }
+
+    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        self.network.block(ops, index, x, input)
+    }
+
+    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+        self.network.tail(ops, x, input)
     }
 }

@@ -1,8 +1,8 @@
 //! What each phase of a run takes: the head, the choice of layers, and tuning.
 
-use super::ledger::{Ledger, highest};
-use super::outline::Outline;
+use super::dry_run::{DryRun, highest};
 use super::planner::{Planner, Sizes};
+use super::task_shape::TaskShape;
 use super::{Memory, step};
 use crate::runtime::{Examples, Network};
 use crate::train::Error;
@@ -17,9 +17,9 @@ pub(super) const FEW: usize = 8;
 
 impl<N: Network> Planner<'_, N> {
     /// Counts what the head alone has as the best so far, and the head to start tuning from where it is kept apart.
-    fn own_heads(&self, ledger: &Ledger, apart: bool) {
+    fn own_heads(&self, dry: &DryRun, apart: bool) {
         let head = self.classes().map_or(0, |_| size_of::<f32>() * self.bare().delta(self.layout().head()));
-        ledger.own(|own| {
+        dry.own(|own| {
             own.deltas += if apart { head } else { 0 };
             own.best += head;
         });
@@ -27,26 +27,26 @@ impl<N: Network> Planner<'_, N> {
 
     /// The features of all examples, computed `size` at once, and the head fitted to them.
     pub(super) fn head(&self, size: usize) -> Result<Memory, Error> {
-        highest(self.config.threads, |ledger| self.fit_head(ledger, size))
+        highest(self.config.threads, |dry| self.fit_head(dry, size))
     }
 
-    fn fit_head(&self, ledger: &Ledger, size: usize) -> Result<(), Error> {
+    fn fit_head(&self, dry: &DryRun, size: usize) -> Result<(), Error> {
         let bare = self.bare();
-        let Some(classes) = self.classes() else { return self.validate(ledger, &bare, &self.validation, size) };
+        let Some(classes) = self.classes() else { return self.validate(dry, &bare, &self.validation, size) };
         let features = self.layout().features();
         let mut all = Vec::new();
         for (examples, indices) in [(&self.data.train as &dyn Examples, &self.train), (self.held(), &self.validation)] {
-            all.push(step::all_features(ledger, indices.len(), features));
+            all.push(step::all_features(dry, indices.len(), features));
             let chunks = indices.chunks(size).map(<[usize]>::to_vec).collect();
             for batch in self.shape.telling(examples, chunks, ALL) {
                 let input = self.shape.batch(examples, &batch)?;
-                step::features(ledger, &self.workspace, self.network, &bare, &input)?;
+                step::features(dry, self.network, &bare, &input)?;
             }
         }
         let head = size_of::<f32>() * bare.delta(self.layout().head());
         // The head being fitted, the best so far, a candidate, and the one fitted before.
-        ledger.own(|own| (own.deltas, own.states) = (4 * head, 2 * head));
-        step::fit(ledger, classes, features, [self.train.len(), self.validation.len()], 64);
+        dry.own(|own| (own.deltas, own.states) = (4 * head, 2 * head));
+        step::fit(dry, classes, features, [self.train.len(), self.validation.len()], 64);
         Ok(())
     }
 
@@ -57,12 +57,12 @@ impl<N: Network> Planner<'_, N> {
         let mut batches = cut(&self.drawn.probe, size);
         batches.truncate(self.config.probe_batches * self.config.batch.div_ceil(size));
         let batches = self.shape.telling(&self.data.train, batches, ALL);
-        highest(self.config.threads, |ledger| {
-            self.own_heads(ledger, true);
-            step::own(ledger, &self.bare().with([]));
+        highest(self.config.threads, |dry| {
+            self.own_heads(dry, true);
+            step::own(dry, &self.bare().with([]));
             for batch in &batches {
                 let input = self.shape.batch(&self.data.train, batch)?;
-                step::probe(ledger, &self.workspace, self.network, &bare, &input, recompute)?;
+                step::probe(dry, self.network, &bare, &input, recompute)?;
             }
             Ok(())
         })
@@ -71,44 +71,43 @@ impl<N: Network> Planner<'_, N> {
     /// A gate and a delta on every tapped layer.
     pub(super) fn scores(&self, sizes: Sizes) -> Result<Memory, Error> {
         let task = self.task(&self.layout().tapped().collect::<Vec<_>>());
-        highest(self.config.threads, |ledger| {
-            self.own_heads(ledger, true);
-            self.steps(ledger, &task, &self.drawn.scores, sizes, None, ALL)
+        highest(self.config.threads, |dry| {
+            self.own_heads(dry, true);
+            self.steps(dry, &task, &self.drawn.scores, sizes, None, ALL)
         })
     }
 
     /// Steps of tuning and validation, of at most `count` batches.
-    pub(super) fn tune(&self, task: &Outline<'_>, sizes: Sizes, count: usize) -> Result<Memory, Error> {
-        highest(self.config.threads, |ledger| {
-            self.own_heads(ledger, false);
-            self.steps(ledger, task, &self.drawn.tune, sizes, Some(sizes.validation), count)
+    pub(super) fn tune(&self, task: &TaskShape<'_>, sizes: Sizes, count: usize) -> Result<Memory, Error> {
+        highest(self.config.threads, |dry| {
+            self.own_heads(dry, false);
+            self.steps(dry, task, &self.drawn.tune, sizes, Some(sizes.validation), count)
         })
     }
 
     fn steps(
         &self,
-        ledger: &Ledger,
-        task: &Outline<'_>,
+        dry: &DryRun,
+        task: &TaskShape<'_>,
         epochs: &[Vec<Vec<usize>>],
         sizes: Sizes,
         validation: Option<usize>,
         count: usize,
     ) -> Result<(), Error> {
-        let deltas = step::own(ledger, task);
+        let deltas = step::own(dry, task);
         if validation.is_some() {
             let best = self.best(task, deltas);
-            ledger.own(|own| own.best = if epochs.is_empty() { own.best } else { own.best.max(best) });
+            dry.own(|own| own.best = if epochs.is_empty() { own.best } else { own.best.max(best) });
         }
         let each = (count / epochs.len().max(1)).max(FEW);
         let step = |batch: &Vec<usize>| {
             let parts = batch.chunks(sizes.step.max(1)).map(|part| self.shape.batch(&self.data.train, part));
             let parts = parts.collect::<Result<Vec<_>, _>>()?;
-            let (workspace, recompute) = (&self.workspace, sizes.recompute);
-            Ok::<_, Error>(step::step(ledger, workspace, self.network, task, self.config, &parts, recompute)?)
+            Ok::<_, Error>(step::step(dry, self.network, task, self.config, &parts, sizes.recompute)?)
         };
         if let (Some(size), Some(first)) = (validation, epochs.first()) {
             first.iter().take(measured(first.len() * self.config.epochs)).try_for_each(step)?;
-            self.validate(ledger, task, &self.validation[..self.validation.len().min(size)], size)?;
+            self.validate(dry, task, &self.validation[..self.validation.len().min(size)], size)?;
         }
         let mut left = self.config.budget.max_steps.unwrap_or(usize::MAX);
         for epoch in epochs {
@@ -116,7 +115,7 @@ impl<N: Network> Planner<'_, N> {
             left -= seen.len();
             self.shape.telling(&self.data.train, seen, each).iter().try_for_each(step)?;
             if let Some(size) = validation {
-                self.validate(ledger, task, &self.validation, size)?;
+                self.validate(dry, task, &self.validation, size)?;
             }
         }
         Ok(())
@@ -124,7 +123,7 @@ impl<N: Network> Planner<'_, N> {
 
     /// Bytes of the best epoch of `task`, with `deltas` bytes of deltas: candidates come before any epoch is kept, and of
     /// them no more than the largest go on.
-    fn best(&self, task: &Outline<'_>, deltas: usize) -> usize {
+    fn best(&self, task: &TaskShape<'_>, deltas: usize) -> usize {
         let (true, Some(cap)) = (self.config.has_candidates(), self.config.budget.max_active_layers) else {
             return deltas;
         };
@@ -135,13 +134,13 @@ impl<N: Network> Planner<'_, N> {
     }
 
     /// Validation on examples in batches of `size` of similar length.
-    fn validate(&self, ledger: &Ledger, task: &Outline<'_>, examples: &[usize], size: usize) -> Result<(), Error> {
+    fn validate(&self, dry: &DryRun, task: &TaskShape<'_>, examples: &[usize], size: usize) -> Result<(), Error> {
         let mut order = examples.to_vec();
         order.sort_by_key(|&index| self.held().rows(index));
         let chunks = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
         for batch in self.shape.telling(self.held(), chunks, FEW) {
             let input = self.shape.batch(self.held(), &batch)?;
-            step::evaluate(ledger, &self.workspace, self.network, task, &input)?;
+            step::evaluate(dry, self.network, task, &input)?;
         }
         Ok(())
     }

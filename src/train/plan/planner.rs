@@ -6,11 +6,10 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::batches::{Drawn, Shape};
-use super::outline::Outline;
 use super::phases::{ALL, FEW};
+use super::task_shape::TaskShape;
 use super::{Memory, file};
 use crate::base::Base;
-use crate::kernels::Workspace;
 use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network, Settings};
 use crate::train::data::Sets;
 use crate::train::select::{Worth, given};
@@ -78,7 +77,6 @@ pub(in crate::train) struct Planner<'a, N> {
     pub(super) validation: Vec<usize>,
     pub(super) shape: Shape,
     pub(super) drawn: Drawn,
-    pub(super) workspace: Workspace,
     pub(in crate::train) sizes: Sizes,
     /// Those with which layers are chosen, which the choice may leave smaller.
     choosing: Sizes,
@@ -102,10 +100,9 @@ impl<'a, N: Network> Planner<'a, N> {
         let shape = Shape::of(&data.train, train.first().copied().unwrap_or(0))?;
         let drawn = Drawn::new(shape, &data.train, train, network.layout(), config, random);
         let (train, validation, sizes) = (train.to_vec(), validation.to_vec(), Sizes::new(config, network.layout()));
-        let workspace = Workspace::new(config.threads);
         let choosing = sizes;
         let mut planner =
-            Self { base, network, config, data, settings, train, validation, shape, drawn, workspace, sizes, choosing };
+            Self { base, network, config, data, settings, train, validation, shape, drawn, sizes, choosing };
         if let Err(error) = planner.fit_in() {
             // What micro-batches alone do not make fit may with activations that are computed again.
             let sizes = Sizes { recompute: true, ..Sizes::new(config, network.layout()) };
@@ -142,17 +139,17 @@ impl<'a, N: Network> Planner<'a, N> {
     }
 
     /// The base with a head.
-    pub(super) fn bare(&self) -> Outline<'a> {
-        Outline::new(self.base, self.layout(), self.classes())
+    pub(super) fn bare(&self) -> TaskShape<'a> {
+        TaskShape::new(self.base, self.layout(), self.classes())
     }
 
     /// A task with deltas of `layers`, and the norms that the method gives it.
-    pub(super) fn task(&self, layers: &[LayerId]) -> Outline<'a> {
+    pub(super) fn task(&self, layers: &[LayerId]) -> TaskShape<'a> {
         let (layout, norms) = (self.layout(), self.config.resolved_norms(self.layout()));
         let own = layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Norm && norms != Norms::Frozen);
-        let mut outline = self.bare().with(layers.iter().copied().chain(own.map(|(id, _)| id)));
-        outline.statistics = norms == Norms::Statistics && layout.has_statistics();
-        outline
+        let mut task = self.bare().with(layers.iter().copied().chain(own.map(|(id, _)| id)));
+        task.statistics = norms == Norms::Statistics && layout.has_statistics();
+        task
     }
 
     /// The layers that the task has whatever they are worth.
@@ -316,10 +313,10 @@ impl<'a, N: Network> Planner<'a, N> {
         Ok(items)
     }
 
-    fn adapter_bytes(&self, outline: &Outline<'_>) -> Result<usize, Error> {
+    fn adapter_bytes(&self, task: &TaskShape<'_>) -> Result<usize, Error> {
         file::adapter_bytes(
             self.network,
-            outline,
+            task,
             self.config,
             self.data.train.classes(),
             &self.settings,

@@ -1,13 +1,13 @@
 //! What passes over one batch take.
 
 use super::Memory;
-use super::backward::LayerGrad;
-use super::ledger::{Buffer, Ledger, Use, highest};
-use super::outline::Outline;
-use super::sketch::Sketch;
+use super::dry_run::{DryRun, highest};
+use super::task_shape::TaskShape;
 use crate::base::Base;
-use crate::kernels::Workspace;
+use crate::graph::{Graph, Host, LayerGrad, Moments, Sink};
+use crate::kernels::{Purpose, Tensor};
 use crate::runtime::{Error, Input, LayerId, LayerKind, Network, Param, Part};
+use crate::train::place::{BackwardOptions, learn};
 use crate::train::{Config, Norms};
 
 const BYTES: usize = size_of::<f32>();
@@ -29,13 +29,12 @@ pub fn plan_step(
     let norms = config.resolved_norms(layout);
     let own_norms = layout.layers().filter(|(_, layer)| layer.kind == LayerKind::Norm && norms != Norms::Frozen);
     let layers = active.iter().copied().chain(own_norms.map(|(id, _)| id));
-    let mut outline = Outline::new(base, layout, Some(classes)).with(layers);
-    outline.statistics = norms == Norms::Statistics && layout.has_statistics();
-    let workspace = Workspace::new(config.threads);
-    highest(config.threads, |ledger| {
-        own(ledger, &outline);
+    let mut task = TaskShape::new(base, layout, Some(classes)).with(layers);
+    task.statistics = norms == Norms::Statistics && layout.has_statistics();
+    highest(config.threads, |dry| {
+        own(dry, &task);
         let (parts, recompute) = (std::slice::from_ref(input), config.recompute);
-        (0..3).try_for_each(|_| step(ledger, &workspace, network, &outline, config, parts, recompute))
+        (0..3).try_for_each(|_| step(dry, network, &task, config, parts, recompute))
     })
 }
 
@@ -45,37 +44,36 @@ pub fn plan_step(
 /// If the input does not fit the network.
 pub fn plan_forward(network: &impl Network, input: &Input, threads: usize) -> Result<Memory, Error> {
     let layout = network.layout();
-    let (outline, workspace) = (Outline::new(layout.base(), layout, None), Workspace::new(threads));
-    highest(threads, |ledger| features(ledger, &workspace, network, &outline, input))
+    let task = TaskShape::new(layout.base(), layout, None);
+    highest(threads, |dry| features(dry, network, &task, input))
 }
 
 /// Counts what a task owns before its first step, and returns the bytes of its deltas.
-pub(super) fn own(ledger: &Ledger, outline: &Outline<'_>) -> usize {
+pub(super) fn own(dry: &DryRun, task: &TaskShape<'_>) -> usize {
     let mut deltas = 0;
-    for (id, layer) in outline.layout.layers().filter(|(id, _)| outline.is_wanted(*id)) {
-        deltas += outline.delta(id);
-        if outline.statistics && layer.statistics.is_some() {
+    for (id, layer) in task.layout.layers().filter(|(id, _)| task.is_wanted(*id)) {
+        deltas += task.delta(id);
+        if task.statistics && layer.statistics.is_some() {
             let running = [Part::Mean, Part::Variance].into_iter().filter_map(|part| layer.param(part));
             deltas += running.map(Param::elements).sum::<usize>();
         }
     }
-    ledger.own(|own| own.deltas += BYTES * deltas);
+    dry.own(|own| own.deltas += BYTES * deltas);
     BYTES * deltas
 }
 
 /// Bytes that the optimizer keeps of what a task owns.
-fn states(outline: &Outline<'_>, config: &Config) -> usize {
-    let wanted = outline.layout.layers().map(|(id, _)| id).filter(|&id| outline.is_wanted(id));
-    let params = wanted.flat_map(|id| [outline.elements(id), outline.delta(id) - outline.elements(id)]);
+fn states(task: &TaskShape<'_>, config: &Config) -> usize {
+    let wanted = task.layout.layers().map(|(id, _)| id).filter(|&id| task.is_wanted(id));
+    let params = wanted.flat_map(|id| [task.elements(id), task.delta(id) - task.elements(id)]);
     config.optimizer.means() * params.map(|elements| config.states.bytes(elements)).sum::<usize>()
 }
 
 /// One step over the parts of a batch: forward and backward of each, and an update.
 pub(super) fn step(
-    ledger: &Ledger,
-    workspace: &Workspace,
+    dry: &DryRun,
     network: &impl Network,
-    outline: &Outline<'_>,
+    task: &TaskShape<'_>,
     config: &Config,
     parts: &[Input],
     recompute: bool,
@@ -83,89 +81,86 @@ pub(super) fn step(
     let mut sums: Vec<(LayerId, LayerGrad)> = Vec::new();
     let mut moments = Vec::new();
     for part in parts {
-        hold(ledger, part);
-        let mut tape = Sketch::tape(outline, ledger, workspace).recomputing(recompute);
-        let logits = network.logits(&mut tape, part)?;
-        let gradient = ledger.take(logits.data.rows, logits.data.cols);
-        moments.extend(tape.take_moments());
-        tape.backward(network, part, &logits, gradient, &mut |id, gradient| {
+        let mut sink = |id, gradient| {
             if !sums.iter().any(|(of, _)| *of == id) {
                 sums.push((id, gradient));
             }
-        })?;
+            Ok(())
+        };
+        moments.push(pass(dry, network, task, part, recompute, &mut sink)?);
     }
-    ledger.own(|own| own.states = states(outline, config));
+    dry.own(|own| own.states = states(task, config));
     Ok(())
 }
 
 /// A pass that frees each gradient as it is formed.
 pub(super) fn probe(
-    ledger: &Ledger,
-    workspace: &Workspace,
+    dry: &DryRun,
     network: &impl Network,
-    outline: &Outline<'_>,
+    task: &TaskShape<'_>,
     input: &Input,
     recompute: bool,
 ) -> Result<(), Error> {
-    hold(ledger, input);
-    let mut tape = Sketch::tape(outline, ledger, workspace).recomputing(recompute);
-    let logits = network.logits(&mut tape, input)?;
-    let gradient = ledger.take(logits.data.rows, logits.data.cols);
-    tape.backward(network, input, &logits, gradient, &mut |_, gradient| drop(gradient))
+    pass(dry, network, task, input, recompute, &mut |_, _| Ok(())).map(drop)
+}
+
+/// A forward and a backward pass; gives what batch normalizations saw.
+fn pass(
+    dry: &DryRun,
+    network: &impl Network,
+    task: &TaskShape<'_>,
+    input: &Input,
+    recompute: bool,
+    sink: Sink<'_, Host<'_>>,
+) -> Result<Vec<Moments>, Error> {
+    hold(dry, input);
+    let options = BackwardOptions { wanted: &task.wanted, batch_statistics: task.statistics, recompute };
+    let graph = options.graph(Host::new(task, &dry.workspace));
+    let loss = |logits: &Tensor| Ok((0.0, dry.workspace.copy(logits)));
+    Ok(learn(network, input, graph, loss, sink)?.1)
 }
 
 /// A pass of evaluation, scored by its loss.
-pub(super) fn evaluate(
-    ledger: &Ledger,
-    workspace: &Workspace,
-    network: &impl Network,
-    outline: &Outline<'_>,
-    input: &Input,
-) -> Result<(), Error> {
-    hold(ledger, input);
-    let logits = network.logits(&mut Sketch::eval(outline, ledger, workspace), input)?;
-    drop(ledger.take(logits.data.rows, logits.data.cols));
+pub(super) fn evaluate(dry: &DryRun, network: &impl Network, task: &TaskShape<'_>, input: &Input) -> Result<(), Error> {
+    hold(dry, input);
+    let logits = network.logits(&mut Graph::eval(Host::new(task, &dry.workspace)), input)?;
+    drop(dry.workspace.copy(logits.value()));
     Ok(())
 }
 
 /// A pass that gives features.
-pub(super) fn features(
-    ledger: &Ledger,
-    workspace: &Workspace,
-    network: &impl Network,
-    outline: &Outline<'_>,
-    input: &Input,
-) -> Result<(), Error> {
-    hold(ledger, input);
-    network.features(&mut Sketch::eval(outline, ledger, workspace), input)?;
+pub(super) fn features(dry: &DryRun, network: &impl Network, task: &TaskShape<'_>, input: &Input) -> Result<(), Error> {
+    hold(dry, input);
+    network.features(&mut Graph::eval(Host::new(task, &dry.workspace)), input)?;
     Ok(())
 }
 
 /// The head fitted in batches of `batch` to `features` features of training examples, and scored by those of validation
 /// examples, as [`fit`](crate::train::head::fit) does.
-pub(super) fn fit(ledger: &Ledger, classes: usize, features: usize, examples: [usize; 2], batch: usize) {
+pub(super) fn fit(dry: &DryRun, classes: usize, features: usize, examples: [usize; 2], batch: usize) {
+    let take = |rows, cols| dry.workspace.tensor(rows, cols);
     let [train, validation] = examples;
     for rows in [batch.min(train), train % batch].into_iter().filter(|&rows| rows > 0) {
-        let _x = ledger.take(rows, features);
-        let _logits = ledger.take(rows, classes);
-        let _dy = ledger.take(rows, classes);
-        let _gradient = ledger.take(classes, features);
-        let _bias = ledger.take(1, classes);
+        let _x = take(rows, features);
+        let _logits = take(rows, classes);
+        let _dy = take(rows, classes);
+        let _gradient = take(classes, features);
+        let _bias = take(1, classes);
     }
-    let _logits = ledger.take(validation, classes);
-    drop(ledger.take(validation, classes));
+    let _logits = take(validation, classes);
+    drop(take(validation, classes));
 }
 
 /// Features of all examples, which stay while the head is fitted.
-pub(super) fn all_features(ledger: &Ledger, rows: usize, cols: usize) -> Buffer {
-    let values = ledger.take(rows, cols);
-    values.mark(Use::Feature);
+pub(super) fn all_features(dry: &DryRun, rows: usize, cols: usize) -> Tensor {
+    let values = dry.workspace.tensor(rows, cols);
+    values.mark(Purpose::Feature);
     values
 }
 
 /// Counts a batch with the largest there has been: what the pool holds at its highest may be of another.
-fn hold(ledger: &Ledger, input: &Input) {
-    ledger.own(|own| own.batch = own.batch.max(bytes(input)));
+fn hold(dry: &DryRun, input: &Input) {
+    dry.own(|own| own.batch = own.batch.max(bytes(input)));
 }
 
 /// Bytes of a batch.

@@ -13,7 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use taps::base::Base;
 use taps::kernels::Workspace;
 use taps::models::Model;
-use taps::runtime::{Eval, Network, Task};
+use taps::graph::{Graph, Host};
+use taps::runtime::{Network, Task};
 
 /// What is read of the folder of a base, and what is there where the input is another file.
 const FILES: [&str; 7] = [
@@ -58,5 +59,5 @@ fn check(path: &Path) {
     }
     let input = networks::input(&model, &[3, 1]);
     let (task, workspace) = (Task::of_base(&model), Workspace::new(1));
-    let _ = model.features(&mut Eval::new(&task, &workspace), &input);
+    let _ = model.features(&mut Graph::eval(Host::new(&task, &workspace)), &input);
 }
