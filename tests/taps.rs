@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use common::{Golden, folder};
 use taps::base::Base;
-use taps::graph::{Graph, Host};
+use taps::graph::{Backend, Graph, Host, Var};
 use taps::kernels::{Precision, Tensor, Workspace, cross_entropy};
-use taps::runtime::{Images, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Part, backward};
+use taps::runtime::{Images, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Part, backward};
 use taps::train::{Adapted, Gate, Optimizer, Step};
 
 const LAYERS: [&str; 3] = ["fc0", "fc1", "fc2"];
@@ -43,21 +43,27 @@ impl Network for Small {
         &self.layout
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
         let Input::Images(images) = input else { unreachable!() };
-        ops.constant(Tensor::from_vec(images.pixels.clone(), images.batch, 12))
+        graph.input(Tensor::from_vec(images.pixels.clone(), images.batch, 12))
     }
 
     fn blocks(&self) -> usize {
         self.layers.len()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, _: &Input) -> Result<O::Value, O::Error> {
-        let y = ops.linear(&x, self.layers[index])?;
-        ops.gelu(y)
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        _: &Input,
+    ) -> Result<Var<B>, B::Error> {
+        let y = graph.linear(&x, self.layers[index])?;
+        graph.gelu(y)
     }
 
-    fn tail<O: Ops>(&self, _: &mut O, x: O::Value, _: &Input) -> Result<O::Value, O::Error> {
+    fn tail<B: Backend>(&self, _: &mut Graph<'_, B>, x: Var<B>, _: &Input) -> Result<Var<B>, B::Error> {
         Ok(x)
     }
 }

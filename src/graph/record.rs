@@ -97,7 +97,7 @@ pub type Watch<'a> = &'a dyn Fn(Pass, &Operation);
 ///
 /// A gradient flows from the earliest layer whose gradient is wanted: what lies before it is computed as in evaluation. The
 /// input of a layer is saved only if that layer's gradient is wanted.
-pub struct Graph<'a, B: Tensors> {
+pub struct Graph<'a, B: Tensors + 'a> {
     pub(super) backend: B,
     pub(super) wanted: &'a [bool],
     pub(super) nodes: Vec<Node<'a, B>>,

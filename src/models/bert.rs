@@ -13,10 +13,9 @@ use super::keys::{Keys, TRANSFORMERS};
 use super::sentence::{Pooling, Sentence};
 use super::{Error, InputSpec};
 use crate::base::Base;
+use crate::graph::{Backend, Graph, Var};
 use crate::kernels::Heads;
-use crate::runtime::{
-    self, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings, TextSpec, Tokens,
-};
+use crate::runtime::{self, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Settings, TextSpec, Tokens};
 
 /// What `BertConfig` reads, of transformers 4 and 5.
 pub(super) const KEYS: Keys = Keys {
@@ -286,7 +285,7 @@ impl Network for Bert {
         }
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
         let tokens = tokens(input)?;
         let segments = &tokens.segments;
         if tokens.ids.len() != segments.rows() {
@@ -299,39 +298,45 @@ impl Network for Bert {
             return Err(runtime::Error::Input { message }.into());
         }
         let positions: Vec<u32> = segments.ranges().flat_map(|range| 0..range.len() as u32).collect();
-        let mut h = ops.gather(self.words, &tokens.ids, None)?;
-        h = ops.gather(self.positions, &positions, Some(h))?;
-        h = ops.gather(self.types, &vec![0; positions.len()], Some(h))?;
-        ops.layer_norm(&h, self.norm, self.eps)
+        let mut h = graph.gather(self.words, &tokens.ids, None)?;
+        h = graph.gather(self.positions, &positions, Some(h))?;
+        h = graph.gather(self.types, &vec![0; positions.len()], Some(h))?;
+        graph.layer_norm(&h, self.norm, self.eps)
     }
 
     fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
         let block = &self.blocks[index];
         let segments = &tokens(input)?.segments;
-        let context = ops.self_attention(&x, [block.query, block.key, block.value], self.heads, segments)?;
-        let attended = ops.linear(&context, block.attention)?;
-        let sum = ops.add(attended, &x)?;
-        let h = ops.layer_norm(&sum, block.attention_norm, self.eps)?;
-        let out = ops.feed_forward(&h, [block.intermediate, block.output])?;
-        let sum = ops.add(out, &h)?;
-        ops.layer_norm(&sum, block.output_norm, self.eps)
+        let context = graph.self_attention(&x, [block.query, block.key, block.value], self.heads, segments)?;
+        let attended = graph.linear(&context, block.attention)?;
+        let sum = graph.add(attended, &x)?;
+        let h = graph.layer_norm(&sum, block.attention_norm, self.eps)?;
+        let out = graph.feed_forward(&h, [block.intermediate, block.output])?;
+        let sum = graph.add(out, &h)?;
+        graph.layer_norm(&sum, block.output_norm, self.eps)
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, h: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, h: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
         let segments = &tokens(input)?.segments;
         match self.pool {
-            Pool::Mean => ops.mean_rows(h, segments, 0),
-            Pool::Max => ops.max_rows(h, segments),
-            Pool::Cls => ops.rows_at(&h, segments, 0),
+            Pool::Mean => graph.mean_rows(h, segments, 0),
+            Pool::Max => graph.max_rows(h, segments),
+            Pool::Cls => graph.rows_at(&h, segments, 0),
             Pool::Pooler(dense) => {
-                let first = ops.rows_at(&h, segments, 0)?;
+                let first = graph.rows_at(&h, segments, 0)?;
                 drop(h);
-                let pooled = ops.linear(&first, dense)?;
-                ops.tanh(pooled)
+                let pooled = graph.linear(&first, dense)?;
+                graph.tanh(pooled)
             }
         }
     }

@@ -13,9 +13,10 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
+use crate::graph::{Backend, Graph, Var};
 use crate::kernels::{Activation, Window};
 use crate::runtime::{
-    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
+    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Settings,
 };
 
 /// What the constructor of timm's `DenseNet` reads.
@@ -191,14 +192,14 @@ impl Network for DenseNet {
         self.images.settings().with(Settings::NORM_EPS, self.eps)
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        let (x, grid) = images::pixels(ops, &self.images, input)?;
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        let (x, grid) = images::pixels(graph, &self.images, input)?;
         match &self.stem {
             Stem::Pooled(unit) => {
-                let x = ops.conv_norm(&x, grid, unit, None)?;
-                ops.max_pool(x, unit.window.output(grid), POOL)
+                let x = graph.conv_norm(&x, grid, unit, None)?;
+                graph.max_pool(x, unit.window.output(grid), POOL)
             }
-            Stem::Plain(conv) => ops.conv(&x, grid, *conv, Window::square(3, 1, 1)),
+            Stem::Plain(conv) => graph.conv(&x, grid, *conv, Window::square(3, 1, 1)),
         }
     }
 
@@ -206,23 +207,29 @@ impl Network for DenseNet {
         self.blocks.len()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
         let Dense { grid, layers, transition } = &self.blocks[index];
         let (grid, mut h) = (grid.grid(input.len()), x);
         for layer in layers {
-            let x = ops.batch_norm(&h, &layer.before, None)?;
-            let x = ops.conv_norm(&x, grid, &layer.squeeze, None)?;
-            let grown = ops.conv(&x, grid, layer.grow, Window::square(3, 1, 1))?;
-            h = ops.concat(&[&h, &grown])?;
+            let x = graph.batch_norm(&h, &layer.before, None)?;
+            let x = graph.conv_norm(&x, grid, &layer.squeeze, None)?;
+            let grown = graph.conv(&x, grid, layer.grow, Window::square(3, 1, 1))?;
+            h = graph.concat(&[&h, &grown])?;
         }
         let Some(transition) = transition else { return Ok(h) };
-        let x = ops.batch_norm(&h, &transition.before, None)?;
-        let x = ops.conv(&x, grid, transition.conv, Window::square(1, 1, 0))?;
-        ops.average_pool(x, grid, HALVE)
+        let x = graph.batch_norm(&h, &transition.before, None)?;
+        let x = graph.conv(&x, grid, transition.conv, Window::square(1, 1, 0))?;
+        graph.average_pool(x, grid, HALVE)
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        let x = ops.batch_norm(&x, &self.norm, None)?;
-        ops.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+        let x = graph.batch_norm(&x, &self.norm, None)?;
+        graph.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

@@ -3,8 +3,9 @@
 use super::Error;
 use super::config::Config;
 use super::input::images;
+use crate::graph::{Backend, Graph, Var};
 use crate::kernels::{Grid, Window};
-use crate::runtime::{ImageSpec, Input, Ops};
+use crate::runtime::{ImageSpec, Input};
 
 /// Height and width of the images between two layers, which are known before there is any image.
 #[derive(Clone, Copy)]
@@ -39,10 +40,14 @@ impl Pixels {
 }
 
 /// The images of an input as rows of pixels, `[images * height * width, channels]`, and their grid.
-pub(super) fn pixels<O: Ops>(ops: &mut O, spec: &ImageSpec, input: &Input) -> Result<(O::Value, Grid), O::Error> {
+pub(super) fn pixels<B: Backend>(
+    graph: &mut Graph<'_, B>,
+    spec: &ImageSpec,
+    input: &Input,
+) -> Result<(Var<B>, Grid), B::Error> {
     let images = images(spec, input)?;
     // Patches of one pixel are the pixels with their channels last.
-    let rows = ops.patches(images, 1)?;
+    let rows = graph.patches(images, 1)?;
     let grid = Grid { images: images.batch, height: images.height, width: images.width };
     Ok((rows, grid))
 }

@@ -12,8 +12,9 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
+use crate::graph::{Backend, Graph, Var};
 use crate::kernels::{Activation, Window};
-use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings};
+use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Settings};
 
 /// What timm's MobileNetV2 reads: the constructor of its `EfficientNet`, and what makes its arguments.
 pub(super) const KEYS: Keys = Keys {
@@ -221,30 +222,36 @@ impl Network for MobileNetV2 {
         self.images.settings().with(Settings::NORM_EPS, self.eps).with(Settings::PADDING, padding)
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        let (x, grid) = images::pixels(ops, &self.images, input)?;
-        ops.conv_norm(&x, grid, &self.stem, None)
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        let (x, grid) = images::pixels(graph, &self.images, input)?;
+        graph.conv_norm(&x, grid, &self.stem, None)
     }
 
     fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
         let Block { grid, expand, depthwise, project, residual } = &self.blocks[index];
         let grid = grid.grid(input.len());
         let expanded = match expand {
-            Some(expand) => Some(ops.conv_norm(&x, grid, expand, None)?),
+            Some(expand) => Some(graph.conv_norm(&x, grid, expand, None)?),
             None => None,
         };
-        let inner = ops.conv_norm(expanded.as_ref().unwrap_or(&x), grid, depthwise, None)?;
+        let inner = graph.conv_norm(expanded.as_ref().unwrap_or(&x), grid, depthwise, None)?;
         drop(expanded);
-        ops.conv_norm(&inner, depthwise.window.output(grid), project, residual.then_some(&x))
+        graph.conv_norm(&inner, depthwise.window.output(grid), project, residual.then_some(&x))
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
         let grid = self.last_grid.grid(input.len());
-        let x = ops.conv_norm(&x, grid, &self.last, None)?;
-        ops.mean_rows(x, &grid.segments(), 0)
+        let x = graph.conv_norm(&x, grid, &self.last, None)?;
+        graph.mean_rows(x, &grid.segments(), 0)
     }
 }

@@ -1,4 +1,4 @@
-//! Networks, one file each, written against [`crate::runtime::Ops`].
+//! Networks, one file each, written in the operations of [`crate::graph`].
 //!
 //! - A model holds no weights: only its layers' places and a few sizes.
 //! - A model does not know whether it is evaluated or recorded for training.

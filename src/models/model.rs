@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::config::Config;
 use super::{Bert, DenseNet, Error, InputSpec, MobileNetV2, Pooling, ResNet, ResNetCifar, Vit};
 use crate::base::Base;
-use crate::runtime::{Input, Layout, Network, Ops, Settings};
+use crate::graph::{Backend, Graph, Var};
+use crate::runtime::{Input, Layout, Network, Settings};
 
 /// A network whose architecture the base's `config.json` names.
 pub enum Model {
@@ -136,19 +137,25 @@ impl Network for Model {
         each!(self, network => network.checkpoint_files())
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        each!(self, network => network.stem(ops, input))
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        each!(self, network => network.stem(graph, input))
     }
 
     fn blocks(&self) -> usize {
         each!(self, network => network.blocks())
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        each!(self, network => network.block(ops, index, x, input))
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
+        each!(self, network => network.block(graph, index, x, input))
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        each!(self, network => network.tail(ops, x, input))
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+        each!(self, network => network.tail(graph, x, input))
     }
 }

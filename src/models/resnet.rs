@@ -12,8 +12,9 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
+use crate::graph::{Backend, Graph, Var};
 use crate::kernels::{Activation, Window};
-use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings};
+use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Settings};
 
 /// What `ResNetConfig` reads, and the constructor of timm's `ResNet`.
 pub(super) const KEYS: Keys = Keys {
@@ -241,33 +242,39 @@ impl Network for ResNet {
         self.class
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        let (x, grid) = images::pixels(ops, &self.images, input)?;
-        let x = ops.conv_norm(&x, grid, &self.stem, None)?;
-        ops.max_pool(x, self.stem.window.output(grid), POOL)
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        let (x, grid) = images::pixels(graph, &self.images, input)?;
+        let x = graph.conv_norm(&x, grid, &self.stem, None)?;
+        graph.max_pool(x, self.stem.window.output(grid), POOL)
     }
 
     fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
         let Block { units, shortcut, grid } = &self.blocks[index];
         let mut grid = grid.grid(input.len());
         let shortcut = match shortcut {
-            Some(shortcut) => Some(ops.conv_norm(&x, grid, shortcut, None)?),
+            Some(shortcut) => Some(graph.conv_norm(&x, grid, shortcut, None)?),
             None => None,
         };
         let mut inner = None;
         for (number, unit) in units.iter().enumerate() {
             let residual = (number + 1 == units.len()).then(|| shortcut.as_ref().unwrap_or(&x));
-            inner = Some(ops.conv_norm(inner.as_ref().unwrap_or(&x), grid, unit, residual)?);
+            inner = Some(graph.conv_norm(inner.as_ref().unwrap_or(&x), grid, unit, residual)?);
             grid = unit.window.output(grid);
         }
         Ok(inner.unwrap_or(x))
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        ops.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+        graph.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

@@ -12,9 +12,10 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
+use crate::graph::{Backend, Graph, Var};
 use crate::kernels::{Activation, Window};
 use crate::runtime::{
-    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings,
+    self, BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Settings,
 };
 
 /// There is no configuration upstream: these are this crate's own.
@@ -133,28 +134,36 @@ impl Network for ResNetCifar {
         self.images.settings().with(Settings::NORM_EPS, self.eps)
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        let (x, grid) = images::pixels(ops, &self.images, input)?;
-        ops.conv_norm(&x, grid, &self.stem, None)
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        let (x, grid) = images::pixels(graph, &self.images, input)?;
+        graph.conv_norm(&x, grid, &self.stem, None)
     }
 
     fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
         let Block { grid, units: [first, second], shortcut } = &self.blocks[index];
         let grid = grid.grid(input.len());
         let residual = match shortcut {
             Shortcut::Same => None,
-            Shortcut::Pad(before, after) => Some(ops.subsample_pad(&x, grid, first.window.stride, *before, *after)?),
-            Shortcut::Conv(unit) => Some(ops.conv_norm(&x, grid, unit, None)?),
+            Shortcut::Pad(before, after) => {
+                Some(graph.subsample_pad(&x, grid, first.window.stride, [*before, *after])?)
+            }
+            Shortcut::Conv(unit) => Some(graph.conv_norm(&x, grid, unit, None)?),
         };
-        let inner = ops.conv_norm(&x, grid, first, None)?;
-        ops.conv_norm(&inner, first.window.output(grid), second, Some(residual.as_ref().unwrap_or(&x)))
+        let inner = graph.conv_norm(&x, grid, first, None)?;
+        graph.conv_norm(&inner, first.window.output(grid), second, Some(residual.as_ref().unwrap_or(&x)))
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        ops.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+        graph.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

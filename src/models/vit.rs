@@ -13,8 +13,9 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, HALF, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
+use crate::graph::{Backend, Graph, Var};
 use crate::kernels::{Heads, Interpolation, Segments};
-use crate::runtime::{ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Ops, Settings};
+use crate::runtime::{ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Settings};
 
 /// What `ViTConfig` and `DeiTConfig` read, and the constructor of timm's `VisionTransformer`.
 pub(super) const KEYS: Keys = Keys {
@@ -395,19 +396,19 @@ impl Network for Vit {
         self.class
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
         let images = images(&self.images, input)?;
         let mut each = self.patches();
-        let x = ops.patches(images, self.patch)?;
-        let mut h = ops.linear(&x, self.projection)?;
+        let x = graph.patches(images, self.patch)?;
+        let mut h = graph.linear(&x, self.projection)?;
         for &token in &self.tokens {
-            h = ops.prepend(&h, token, &Segments::uniform(images.batch, each))?;
+            h = graph.prepend(&h, token, &Segments::uniform(images.batch, each))?;
             each += 1;
         }
         let positions: Vec<u32> = (0..images.batch).flat_map(|_| 0..each as u32).collect();
         match &self.resized {
-            Some(map) => ops.gather_interpolated(self.positions, map, &positions, h),
-            None => ops.gather(self.positions, &positions, Some(h)),
+            Some(map) => graph.gather_interpolated(self.positions, map, &positions, h),
+            None => graph.gather(self.positions, &positions, Some(h)),
         }
     }
 
@@ -415,45 +416,51 @@ impl Network for Vit {
         self.blocks.len()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
         let (block, segments) = (&self.blocks[index], self.segments(input));
-        let normed = ops.layer_norm(&x, block.before, self.eps)?;
+        let normed = graph.layer_norm(&x, block.before, self.eps)?;
         let context = match &block.attend {
-            Attend::Apart(layers) => ops.self_attention(&normed, *layers, self.heads, &segments)?,
+            Attend::Apart(layers) => graph.self_attention(&normed, *layers, self.heads, &segments)?,
             Attend::Fused(layer) => {
-                let all = ops.linear(&normed, *layer)?;
+                let all = graph.linear(&normed, *layer)?;
                 let hidden = self.layout.layer(block.before).weight.elements();
-                let mut part = |part| ops.columns(&all, part * hidden..(part + 1) * hidden);
+                let mut part = |part| graph.columns(&all, part * hidden..(part + 1) * hidden);
                 let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-                ops.attention(q, k, v, self.heads, &segments)?
+                graph.attention(q, k, v, self.heads, &segments)?
             }
         };
         drop(normed);
-        let attended = ops.linear(&context, block.attention)?;
-        let h = ops.add(attended, &x)?;
+        let attended = graph.linear(&context, block.attention)?;
+        let h = graph.add(attended, &x)?;
         drop((context, x));
-        let normed = ops.layer_norm(&h, block.after, self.eps)?;
-        let out = ops.feed_forward(&normed, [block.intermediate, block.output])?;
-        ops.add(out, &h)
+        let normed = graph.layer_norm(&h, block.after, self.eps)?;
+        let out = graph.feed_forward(&normed, [block.intermediate, block.output])?;
+        graph.add(out, &h)
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, h: O::Value, input: &Input) -> Result<O::Value, O::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, h: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
         let segments = self.segments(input);
         match self.pool {
             Pool::Class => {
-                let token = ops.rows_at(&h, &segments, 0)?;
+                let token = graph.rows_at(&h, &segments, 0)?;
                 drop(h);
-                ops.layer_norm(&token, self.norm, self.eps)
+                graph.layer_norm(&token, self.norm, self.eps)
             }
             Pool::Both => {
-                let tokens = [0, 1].map(|token| ops.rows_at(&h, &segments, token));
+                let tokens = [0, 1].map(|token| graph.rows_at(&h, &segments, token));
                 drop(h);
-                let [class, distillation] = tokens.map(|token| ops.layer_norm(&token?, self.norm, self.eps));
-                ops.concat(&[&class?, &distillation?])
+                let [class, distillation] = tokens.map(|token| graph.layer_norm(&token?, self.norm, self.eps));
+                graph.concat(&[&class?, &distillation?])
             }
             Pool::Mean => {
-                let mean = ops.mean_rows(h, &segments, self.tokens.len())?;
-                ops.layer_norm(&mean, self.norm, self.eps)
+                let mean = graph.mean_rows(h, &segments, self.tokens.len())?;
+                graph.layer_norm(&mean, self.norm, self.eps)
             }
         }
     }

@@ -4,7 +4,6 @@
 //! - Loading is all or nothing: every entry of an adapter lands on the tensor it was made for.
 //! - A switch swaps one pointer. A forward pass uses the task it started with to its end.
 
-mod adapter_ops;
 #[cfg(feature = "candle")]
 mod candle;
 mod evaluate;
@@ -13,7 +12,6 @@ mod forward;
 mod image_spec;
 pub(crate) mod landing;
 mod network;
-mod ops;
 mod prediction;
 mod processor;
 mod settings;
@@ -29,7 +27,6 @@ pub(crate) use forward::features;
 pub(crate) use forward::logits;
 pub use image_spec::{Centre, Crop, Filter, ImageSpec, MAX_SIDE, Resize, Scale};
 pub use network::{Network, backward};
-pub use ops::Ops;
 pub use prediction::{Labelled, Prediction};
 pub use processor::{Arithmetic, Processor};
 pub use settings::{Difference, Setting, Settings};

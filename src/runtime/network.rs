@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Input, Layout, Ops, Settings};
+use super::{Input, Layout, Settings};
 use crate::graph::{self, Backend, Graph, Sink, Var};
 
-/// A network: its layers, and how data flows through them, written once for all implementations of
-/// [`Ops`].
+/// A network: its layers, and how data flows through them, written once for all backends.
 pub trait Network: Send + Sync {
     /// Name of the architecture, as adapters state it.
     fn architecture(&self) -> &str;
@@ -37,7 +36,7 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     /// If the input is not of the network's kind or size.
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error>;
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error>;
 
     /// Number of blocks, which follow one another.
     fn blocks(&self) -> usize;
@@ -47,34 +46,40 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     /// If the task lacks a layer.
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error>;
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error>;
 
     /// What comes after the blocks: what the classification head reads, `[examples, features]`.
     ///
     /// # Errors
     /// If the task lacks a layer.
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error>;
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error>;
 
     /// Stem, blocks and tail: what the classification head reads, `[examples, features]`.
     ///
     /// # Errors
     /// As [`Network::stem`].
-    fn features<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        let mut x = self.stem(ops, input)?;
+    fn features<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        let mut x = self.stem(graph, input)?;
         for index in 0..self.blocks() {
-            x = ops.checkpoint(x);
-            x = self.block(ops, index, x, input)?;
+            x = graph.checkpoint(x);
+            x = self.block(graph, index, x, input)?;
         }
-        self.tail(ops, x, input)
+        self.tail(graph, x, input)
     }
 
     /// Class scores: `[examples, classes]`.
     ///
     /// # Errors
     /// As [`Network::features`], and if the task has no head.
-    fn logits<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        let features = self.features(ops, input)?;
-        ops.linear(&features, self.layout().head())
+    fn logits<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        let features = self.features(graph, input)?;
+        graph.linear(&features, self.layout().head())
     }
 }
 
@@ -99,20 +104,26 @@ impl<N: Network> Network for &N {
         (**self).checkpoint_files()
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        (**self).stem(ops, input)
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        (**self).stem(graph, input)
     }
 
     fn blocks(&self) -> usize {
         (**self).blocks()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        (**self).block(ops, index, x, input)
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
+        (**self).block(graph, index, x, input)
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        (**self).tail(ops, x, input)
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+        (**self).tail(graph, x, input)
     }
 }
 

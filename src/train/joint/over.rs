@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::base::Base;
-use crate::runtime::{Error, Input, Layout, Network, Ops, Settings};
+use crate::graph::{Backend, Graph, Var};
+use crate::runtime::{Error, Input, Layout, Network, Settings};
 
 /// A network whose layers are found in another base of the same shapes, which may lack the head.
 pub(super) struct Over<'a, N> {
@@ -38,19 +39,25 @@ impl<N: Network> Network for Over<'_, N> {
         self.network.checkpoint_files()
     }
 
-    fn stem<O: Ops>(&self, ops: &mut O, input: &Input) -> Result<O::Value, O::Error> {
-        self.network.stem(ops, input)
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+        self.network.stem(graph, input)
     }
 
     fn blocks(&self) -> usize {
         self.network.blocks()
     }
 
-    fn block<O: Ops>(&self, ops: &mut O, index: usize, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        self.network.block(ops, index, x, input)
+    fn block<B: Backend>(
+        &self,
+        graph: &mut Graph<'_, B>,
+        index: usize,
+        x: Var<B>,
+        input: &Input,
+    ) -> Result<Var<B>, B::Error> {
+        self.network.block(graph, index, x, input)
     }
 
-    fn tail<O: Ops>(&self, ops: &mut O, x: O::Value, input: &Input) -> Result<O::Value, O::Error> {
-        self.network.tail(ops, x, input)
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+        self.network.tail(graph, x, input)
     }
 }
