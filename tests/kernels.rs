@@ -37,5 +37,7 @@ mod rows;
 mod self_attention;
 #[path = "kernels/update.rs"]
 mod update;
+#[path = "kernels/weights.rs"]
+mod weights;
 #[path = "kernels/window_pool.rs"]
 mod window_pool;

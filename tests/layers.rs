@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [(&str, &[&str]); 13] = [
     ("format", &[]),
     ("files", &[]),
-    ("base", &["format", "files"]),
+    ("base", &["format", "files", "kernels"]),
     ("kernels", &[]),
     ("gpu", &["format", "kernels"]),
     ("graph", &["format", "files", "base", "kernels", "gpu"]),

@@ -145,6 +145,25 @@ fn a_base_stays_in_its_file() {
     costs_only_what_tasks_own(folder.path());
 }
 
+/// Weights of 16 bits are converted a tile at a time inside the products, those of few rows and those of many.
+#[test]
+fn an_f16_base_is_never_converted_whole() {
+    let _alone = alone();
+    let folder = Weights::bert(LARGE, 1).folder(Dtype::F16);
+    reserve_scratch();
+    let runtime = open(folder.path());
+    let largest_weight = 4 * LARGE.inner * LARGE.hidden;
+    for tokens in [8, 64] {
+        let segments = Segments::uniform(4, tokens);
+        let input = Input::Tokens(Tokens { ids: (0..segments.rows() as u32).collect(), segments });
+        let block = largest(|| {
+            runtime.predict(&input).expect_err("a base without a head, whose forward pass ends at it");
+        });
+        println!("4 texts of {tokens} tokens: largest block {block} bytes, largest weight {largest_weight} as f32");
+        assert!(block < largest_weight / 2, "a block of {block} bytes beside a weight of {largest_weight} as f32");
+    }
+}
+
 #[test]
 fn minilm_stays_in_its_file() {
     let _alone = alone();

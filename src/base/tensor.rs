@@ -1,8 +1,7 @@
 //! A base tensor as a view of the mapping.
 
-use half::slice::HalfFloatSliceExt;
-
 use super::Dtype;
+use crate::kernels::Weight;
 
 /// Position of a tensor in a base's index, which is in order of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +44,17 @@ impl<'a> TensorView<'a> {
         TensorView { bytes: &self.bytes[start * size..(start + count) * size], shape: &[], ..*self }
     }
 
+    /// The elements as kernels read them; those of dtypes that are no weights' are none.
+    #[inline]
+    pub fn weight(&self) -> Weight<'a> {
+        match self.dtype {
+            Dtype::F32 => self.as_f32().map_or(Weight::f32_bytes(self.bytes), Weight::f32),
+            Dtype::F16 => Weight::f16(self.bytes),
+            Dtype::Bf16 => Weight::bf16(self.bytes),
+            _ => Weight::absent(self.elements()),
+        }
+    }
+
     /// Converts the elements of an f32, f16 or bf16 tensor into `out`; those of other dtypes are not
     /// weights and leave it unchanged.
     ///
@@ -52,16 +62,7 @@ impl<'a> TensorView<'a> {
     /// If `out` has not as many elements as the tensor.
     pub fn convert_into(&self, out: &mut [f32]) {
         assert_eq!(out.len(), self.elements(), "elements of {}", self.name);
-        match self.dtype {
-            Dtype::F32 => {
-                for (value, bytes) in out.iter_mut().zip(self.bytes.as_chunks::<4>().0) {
-                    *value = f32::from_le_bytes(*bytes);
-                }
-            }
-            Dtype::F16 => convert_half::<half::f16>(self.bytes, half::f16::from_le_bytes, out),
-            Dtype::Bf16 => convert_half::<half::bf16>(self.bytes, half::bf16::from_le_bytes, out),
-            _ => {}
-        }
+        self.weight().convert(0..out.len(), out);
     }
 
     /// The elements as a new vector of f32.
@@ -69,21 +70,6 @@ impl<'a> TensorView<'a> {
         let mut values = vec![0.0; self.elements()];
         self.convert_into(&mut values);
         values
-    }
-}
-
-/// Converts by blocks, so that the library's vector conversions see aligned values.
-fn convert_half<H: Copy + Default>(bytes: &[u8], read: fn([u8; 2]) -> H, out: &mut [f32])
-where
-    [H]: HalfFloatSliceExt,
-{
-    const BLOCK: usize = 256;
-    let mut block = [H::default(); BLOCK];
-    for (source, target) in bytes.as_chunks::<2>().0.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-        for (value, bytes) in block.iter_mut().zip(source) {
-            *value = read(*bytes);
-        }
-        block[..source.len()].convert_to_f32_slice(target);
     }
 }
 

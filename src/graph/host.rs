@@ -7,7 +7,7 @@ use super::backward::{Backward, NodeId};
 use super::error::Error;
 use super::layout::{LayerId, Layout, Part};
 use super::record::{Saved, Var};
-use super::weights::{Floats, LinearFloats, WeightRef, Weights};
+use super::weights::{Floats, LinearWeights, Matrix, WeightRef, Weights};
 use crate::kernels::{self, Kept, LayersGrad, LinearGrad, Normalized, Purpose, Tensor, Workspace};
 
 /// Kernels of the CPU with the weights of one task, which are read in place.
@@ -30,7 +30,12 @@ impl<'a> Host<'a> {
         Self { weights, workspace }
     }
 
-    pub(super) fn weight(&self, layer: LayerId) -> Result<Floats<'a>, Error> {
+    pub(super) fn weight(&self, layer: LayerId) -> Result<Matrix<'a>, Error> {
+        Ok(self.weights.weight(layer)?.matrix(self.workspace))
+    }
+
+    /// The weight of a layer whose weight is a vector, as the scale of a norm.
+    pub(super) fn scale(&self, layer: LayerId) -> Result<Floats<'a>, Error> {
         Ok(self.weights.weight(layer)?.floats(self.workspace))
     }
 
@@ -38,8 +43,8 @@ impl<'a> Host<'a> {
         self.weights.param(layer, Part::Bias).map(|bias: WeightRef<'a>| bias.floats(self.workspace))
     }
 
-    /// Weight and bias of a linear layer as f32.
-    pub(super) fn linear(&self, layer: LayerId) -> Result<LinearFloats<'a>, Error> {
+    /// Weight and bias of a linear layer.
+    pub(super) fn linear(&self, layer: LayerId) -> Result<LinearWeights<'a>, Error> {
         self.weights.linear(self.workspace, layer)
     }
 
@@ -53,7 +58,7 @@ impl<'a> Host<'a> {
         match saved {
             Saved::Value(values) => Ok(body(Kept::Values(values))),
             Saved::Recipe(Scaled { normalized, layer }) => {
-                let (scale, bias) = (self.weight(*layer)?, self.bias(*layer));
+                let (scale, bias) = (self.scale(*layer)?, self.bias(*layer));
                 Ok(body(Kept::Normalized(normalized, &scale, bias.as_deref())))
             }
         }

@@ -30,4 +30,4 @@ pub use input::{Images, Input, Tokens};
 pub use layout::{Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part};
 pub use ops::{Backend, BatchNorm, ConvNorm};
 pub use record::{Checkpoint, Graph, Moments, Pass, Saved, Var, Watch};
-pub use weights::{Floats, LinearFloats, WeightRef, Weights};
+pub use weights::{Floats, LinearWeights, Matrix, WeightRef, Weights};

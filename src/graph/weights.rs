@@ -5,7 +5,7 @@ use std::ops::Deref;
 use super::error::Error;
 use super::layout::{LayerId, Layout, Part};
 use crate::base::TensorView;
-use crate::kernels::{self, Interpolation, Linear, Tensor, Weight, Workspace};
+use crate::kernels::{self, Linear, Tensor, Weight, Workspace};
 
 /// The weights of all layers: of a task, or of one that is being trained.
 pub trait Weights: Sync {
@@ -34,69 +34,13 @@ pub trait Weights: Sync {
         self.param(layer, part).ok_or_else(|| Error::NoHead { task: self.name().to_owned() })
     }
 
-    /// Weight and bias of a linear layer as f32.
+    /// Weight and bias of a linear layer.
     ///
     /// # Errors
     /// [`Error::NoHead`].
-    fn linear(&self, workspace: &Workspace, layer: LayerId) -> Result<LinearFloats<'_>, Error> {
+    fn linear(&self, workspace: &Workspace, layer: LayerId) -> Result<LinearWeights<'_>, Error> {
         let bias = self.param(layer, Part::Bias).map(|bias| bias.floats(workspace));
-        Ok(LinearFloats { weight: self.weight(layer)?.floats(workspace), bias })
-    }
-
-    /// Rows `indices` of the table `layer`: `[indices, features]`, added to `onto` where given.
-    ///
-    /// # Errors
-    /// If an index is outside the table.
-    fn gather(
-        &self,
-        workspace: &Workspace,
-        layer: LayerId,
-        indices: &[u32],
-        onto: Option<Tensor>,
-    ) -> Result<Tensor, Error> {
-        let table = &self.layout().layer(layer).weight;
-        let features = table.shape.last().copied().unwrap_or(1);
-        let entries = table.elements() / features;
-        if let Some(index) = indices.iter().find(|&&index| index as usize >= entries) {
-            let message = format!("{}: entry {index} is outside the table of {entries}", table.name);
-            return Err(Error::Input { message });
-        }
-        match self.weight(layer)? {
-            weight @ (WeightRef::Merged(_) | WeightRef::Sum(..) | WeightRef::Absent(_)) => {
-                Ok(kernels::gather(workspace, &weight.floats(workspace), features, indices, onto))
-            }
-            WeightRef::Base(view) => match view.as_f32() {
-                Some(values) => Ok(kernels::gather(workspace, values, features, indices, onto)),
-                None => {
-                    let mut rows = workspace.tensor(indices.len(), features);
-                    for (row, &index) in rows.chunks_exact_mut(features).zip(indices) {
-                        view.slice(index as usize * features, features).convert_into(row);
-                    }
-                    if let Some(onto) = onto {
-                        kernels::add_assign(&mut rows, &onto);
-                    }
-                    Ok(rows)
-                }
-            },
-        }
-    }
-
-    /// Rows `indices` of the table `layer` after it was interpolated as `map` says, added to `onto`.
-    ///
-    /// # Errors
-    /// If there is no such layer.
-    fn gather_interpolated(
-        &self,
-        workspace: &Workspace,
-        layer: LayerId,
-        map: &Interpolation,
-        indices: &[u32],
-        onto: Tensor,
-    ) -> Result<Tensor, Error> {
-        let table = self.weight(layer)?.floats(workspace);
-        let features = onto.cols();
-        let rows = kernels::interpolate(workspace, &table, features, map);
-        Ok(kernels::gather(workspace, &rows, features, indices, Some(onto)))
+        Ok(LinearWeights { weight: self.weight(layer)?.matrix(workspace), bias })
     }
 }
 
@@ -124,23 +68,32 @@ impl<'a> WeightRef<'a> {
         }
     }
 
-    /// The values as f32: in place, or in scratch for sums and for f16, bf16 and unaligned tensors.
+    /// The values as kernels read them: in the numbers they are stored in, or summed in scratch.
     #[inline]
-    pub fn floats(self, workspace: &Workspace) -> Floats<'a> {
+    pub fn matrix(self, workspace: &Workspace) -> Matrix<'a> {
         match self {
-            WeightRef::Merged(values) => Floats::InPlace(values),
+            WeightRef::Merged(values) => Matrix::Stored(values.into()),
+            WeightRef::Base(view) => Matrix::Stored(view.weight()),
+            WeightRef::Absent(elements) => Matrix::Stored(Weight::absent(elements)),
             WeightRef::Sum(view, delta) => {
                 let mut sum = workspace.tensor(1, view.elements());
-                kernels::add_into(workspace, &mut sum, &WeightRef::Base(view).floats(workspace), delta);
-                Floats::Formed(sum)
+                kernels::add_into(workspace, &mut sum, view.weight(), delta);
+                Matrix::Formed(sum)
             }
-            WeightRef::Absent(elements) => Floats::Absent(elements),
-            WeightRef::Base(view) => match view.as_f32() {
+        }
+    }
+
+    /// The values of a vector, as a bias or a scale, as f32: in place, or converted or summed in scratch.
+    #[inline]
+    pub fn floats(self, workspace: &Workspace) -> Floats<'a> {
+        match self.matrix(workspace) {
+            Matrix::Formed(sum) => Floats::Formed(sum),
+            Matrix::Stored(weight) => match weight.in_place() {
                 Some(values) => Floats::InPlace(values),
                 None => {
-                    let mut scratch = workspace.tensor(1, view.elements());
+                    let mut scratch = workspace.tensor(1, weight.elements());
                     if !workspace.is_dry() {
-                        view.convert_into(&mut scratch);
+                        weight.convert(0..weight.elements(), &mut scratch);
                     }
                     Floats::Formed(scratch)
                 }
@@ -149,37 +102,42 @@ impl<'a> WeightRef<'a> {
     }
 }
 
-/// The f32 values of a weight.
+/// A weight as kernels read it.
+pub enum Matrix<'a> {
+    /// As it is stored.
+    Stored(Weight<'a>),
+    /// Added up for this use.
+    Formed(Tensor),
+}
+
+impl Matrix<'_> {
+    /// As kernels take it.
+    pub fn get(&self) -> Weight<'_> {
+        match self {
+            Matrix::Stored(weight) => *weight,
+            Matrix::Formed(tensor) => tensor.into(),
+        }
+    }
+}
+
+/// The f32 values of a vector; of one that a dry pass does without there are none.
 pub enum Floats<'a> {
     /// Read where they are.
     InPlace(&'a [f32]),
     /// Converted or added up for this use.
     Formed(Tensor),
-    /// So many that there are none of.
-    Absent(usize),
 }
 
-impl Floats<'_> {
-    /// As kernels take it.
-    pub fn weight(&self) -> Weight<'_> {
-        match self {
-            Floats::InPlace(values) => (*values).into(),
-            Floats::Formed(tensor) => tensor.into(),
-            Floats::Absent(elements) => Weight::absent(*elements),
-        }
-    }
-}
-
-/// Weight and bias of a linear layer as f32.
-pub struct LinearFloats<'a> {
-    weight: Floats<'a>,
+/// Weight and bias of a linear layer.
+pub struct LinearWeights<'a> {
+    weight: Matrix<'a>,
     bias: Option<Floats<'a>>,
 }
 
-impl LinearFloats<'_> {
+impl LinearWeights<'_> {
     /// The layer as kernels take it.
     pub fn get(&self) -> Linear<'_> {
-        Linear { weight: self.weight.weight(), bias: self.bias.as_deref() }
+        Linear { weight: self.weight.get(), bias: self.bias.as_deref() }
     }
 }
 
@@ -191,7 +149,6 @@ impl Deref for Floats<'_> {
         match self {
             Floats::InPlace(values) => values,
             Floats::Formed(tensor) => tensor,
-            Floats::Absent(_) => &[],
         }
     }
 }

@@ -71,7 +71,6 @@ fn convolve(workspace: &Workspace, slide: Slide, weight: Weight<'_>, turned: boo
     let lines = slide.output.images * slide.output.height;
     let threads = parts(workspace, y.elements(), lines).max(1);
     let mut blocks: Vec<Blocks> = (0..threads).map(|_| Blocks::new(workspace, &slide)).collect();
-    let weight = weight.floats();
     for_rows_with(&mut y, slide.output.width * channels, &mut blocks, |blocks, first, out| {
         Arch::new().dispatch(Convolve { blocks, slide, weight, turned, epilogue, first, out });
     });
@@ -97,7 +96,7 @@ impl Blocks {
 struct Convolve<'a> {
     blocks: &'a mut Blocks,
     slide: Slide<'a>,
-    weight: &'a [f32],
+    weight: Weight<'a>,
     /// Whether the last tap of the weight is the first of the window.
     turned: bool,
     epilogue: Epilogue<'a>,
@@ -217,10 +216,11 @@ impl Convolve<'_> {
 }
 
 /// From `[channels, taps]` to `[blocks of channels, taps, lanes]`.
-fn pack(weight: &[f32], packed: &mut [f32], taps: usize, lanes: usize, turned: bool) {
-    for (channel, weight) in weight.chunks_exact(taps).enumerate() {
+fn pack(weight: Weight<'_>, packed: &mut [f32], taps: usize, lanes: usize, turned: bool) {
+    let mut scratch = vec![0.0; taps];
+    for channel in 0..weight.rows(taps) {
         let block = &mut packed[channel / lanes * taps * lanes..];
-        for (tap, &value) in weight.iter().enumerate() {
+        for (tap, &value) in weight.read(channel * taps..(channel + 1) * taps, &mut scratch).iter().enumerate() {
             let tap = if turned { taps - 1 - tap } else { tap };
             block[tap * lanes + channel % lanes] = value;
         }

@@ -1,24 +1,32 @@
 //! Rows gathered from a table, and the gradient of that.
 
-use super::{Tensor, Workspace, add_assign};
+use super::{Tensor, Weight, Workspace, add_assign};
 
 /// Rows `indices` of `table [entries, features]`: `[indices, features]`, added to `onto` where given.
 ///
 /// # Panics
 /// If an index is outside the table or the sizes do not agree.
-pub fn gather(workspace: &Workspace, table: &[f32], features: usize, indices: &[u32], onto: Option<Tensor>) -> Tensor {
+pub fn gather(
+    workspace: &Workspace,
+    table: Weight<'_>,
+    features: usize,
+    indices: &[u32],
+    onto: Option<Tensor>,
+) -> Tensor {
+    let entry = |index: u32| index as usize * features..(index as usize + 1) * features;
     match onto {
         None => {
             let mut out = workspace.tensor(indices.len(), features);
             for (row, &index) in out.chunks_exact_mut(features).zip(indices) {
-                row.copy_from_slice(&table[index as usize * features..][..features]);
+                table.convert(entry(index), row);
             }
             out
         }
         Some(mut out) => {
             assert_eq!((out.rows(), out.cols()), (indices.len(), features));
+            let mut scratch = vec![0.0; if table.in_place().is_some() { 0 } else { features }];
             for (row, &index) in out.chunks_exact_mut(features).zip(indices) {
-                add_assign(row, &table[index as usize * features..][..features]);
+                add_assign(row, table.read(entry(index), &mut scratch));
             }
             out
         }

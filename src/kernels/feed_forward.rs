@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use faer::Accum;
 
-use super::linear::{Linear, LinearGrad};
+use super::linear::{Linear, LinearGrad, Tile};
 use super::norm::Reader;
 use super::parallel::{even_ranges, for_ranges};
 use super::{Kept, Tensor, Workspace, gelu, gelu_grad};
@@ -41,12 +41,15 @@ pub fn feed_forward(workspace: &Workspace, x: &Tensor, layers: [Linear<'_>; 2]) 
     let outputs = outer.outputs(width);
     let mut y = workspace.tensor(rows, outputs);
     let (ranges, within) = even_ranges(workspace, rows, width);
-    let start = |ranges: &[Range<usize>]| workspace.tensor(longest(ranges), width);
-    for_ranges(workspace, &ranges, [(&mut y, outputs)], start, |middle, rows, [y]| {
+    let start = |ranges: &[Range<usize>]| {
+        let rows = longest(ranges);
+        (workspace.tensor(rows, width), Tile::new(&within, rows, inputs, layers, true))
+    };
+    for_ranges(workspace, &ranges, [(&mut y, outputs)], start, |(middle, tile), rows, [y]| {
         let middle = &mut middle[..rows.len() * width];
-        inner.forward_into(&within, &x[rows.start * inputs..rows.end * inputs], inputs, middle);
+        inner.forward_into(&within, &x[rows.start * inputs..rows.end * inputs], inputs, middle, tile);
         gelu(&within, middle);
-        outer.forward_into(&within, middle, width, y);
+        outer.forward_into(&within, middle, width, y, tile);
     });
     y
 }
@@ -70,6 +73,7 @@ pub fn feed_forward_grad(
     let onto = wanted.onto.inspect(|onto| assert_eq!((onto.rows(), onto.cols()), (rows, inputs)));
     let mut dx = wanted.input.then(|| onto.unwrap_or_else(|| workspace.tensor(rows, inputs)));
     let sizes = [[width, inputs], [outputs, width]];
+    let (ranges, within) = even_ranges(workspace, rows, 2 * width);
     let start = |ranges: &[Range<usize>]| {
         let rows = longest(ranges);
         let sums = [0, 1].map(|layer| {
@@ -77,31 +81,30 @@ pub fn feed_forward_grad(
             wanted.layers[layer].then(|| LinearGrad::zeros(workspace, outputs, inputs))
         });
         let (x, [before, middle]) = (x.reader(workspace, rows), [(); 2].map(|()| workspace.tensor(rows, width)));
-        Thread { sums, x, before, middle }
+        Thread { sums, x, before, middle, tile: Tile::new(&within, rows, inputs, layers, true) }
     };
-    let (ranges, within) = even_ranges(workspace, rows, 2 * width);
     let cols = if dx.is_some() { inputs } else { 0 };
     let out = dx.as_mut().map_or(&mut [][..], |dx| &mut dx[..]);
     let threads = for_ranges(workspace, &ranges, [(out, cols)], start, |thread, rows, [dx]| {
         let dy = &dy[rows.start * outputs..rows.end * outputs];
-        let Thread { sums: [inner_sum, outer_sum], x, before, middle } = thread;
+        let Thread { sums: [inner_sum, outer_sum], x, before, middle, tile } = thread;
         let (before, middle) = (&mut before[..rows.len() * width], &mut middle[..rows.len() * width]);
         let x = x.rows(&within, rows);
-        inner.forward_into(&within, x, inputs, before);
+        inner.forward_into(&within, x, inputs, before, tile);
         if let Some(sum) = outer_sum {
             middle.copy_from_slice(before);
             gelu(&within, middle);
             sum.add_rows(&within, dy, middle);
         }
         if inner_sum.is_some() || !dx.is_empty() {
-            outer.input_grad(&within, dy, width, middle, Accum::Replace);
+            outer.input_grad(&within, dy, width, (middle, Accum::Replace), tile);
             gelu_grad(&within, middle, before);
         }
         if let Some(sum) = inner_sum {
             sum.add_rows(&within, middle, x);
         }
         if !dx.is_empty() {
-            inner.input_grad(&within, middle, inputs, dx, accum);
+            inner.input_grad(&within, middle, inputs, (dx, accum), tile);
         }
     });
     LayersGrad { input: dx, layers: added_up(workspace, threads.into_iter().map(|thread| thread.sums)) }
@@ -113,6 +116,7 @@ struct Thread<'a> {
     x: Reader<'a>,
     before: Tensor,
     middle: Tensor,
+    tile: Tile,
 }
 
 /// Rows of the longest of some ranges.

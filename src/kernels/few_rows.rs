@@ -4,39 +4,84 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::Workspace;
 use super::lines::store;
 use super::prefetch::prefetch;
+use super::{Tensor, Weight, Workspace};
 
 /// Multiplications that are not worth a second thread.
 const SMALL: usize = 1 << 20;
 
 /// Whether a weight that was brought into another order would not be used often enough.
 pub(super) fn are_few(rows: usize) -> bool {
-    rows <= 32
+    rows < MANY
 }
 
-/// `x [rows, inputs]` times the transpose of `weight [outputs, inputs]`: `y [rows, outputs]`.
+/// Rows that are many.
+pub(super) const MANY: usize = 33;
+
+/// Rows of a weight that are converted together.
+const CONVERTED: usize = 16;
+
+/// Values that each thread converts in.
+pub(super) fn scratch_len(inputs: usize) -> usize {
+    CONVERTED * inputs
+}
+
+/// Threads that a product of so many values and outputs is worth.
+pub(super) fn threads(workspace: &Workspace, values: usize, outputs: usize) -> usize {
+    if values * outputs > SMALL { workspace.threads() } else { 1 }
+}
+
+/// `x [rows, inputs]` times the transpose of `weight [outputs, inputs]`: `y [rows, outputs]`. One that is to be converted is
+/// in `scratch`, one for each thread.
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub(super) fn product(workspace: &Workspace, y: &mut [f32], x: &[f32], weight: &[f32], inputs: usize) {
+pub(super) fn product(
+    workspace: &Workspace,
+    y: &mut [f32],
+    x: &[f32],
+    weight: Weight<'_>,
+    inputs: usize,
+    scratch: &mut [Tensor],
+) {
     if y.is_empty() {
         return;
     }
-    let outputs = weight.len() / inputs;
-    assert_eq!((weight.len(), y.len() / outputs * inputs), (outputs * inputs, x.len()));
-    let threads = if x.len() * outputs > SMALL { workspace.threads() } else { 1 };
+    let outputs = weight.rows(inputs);
+    assert_eq!(y.len() / outputs * inputs, x.len());
+    let threads =
+        threads(workspace, x.len(), outputs).min(if weight.is_converted() { scratch.len() } else { usize::MAX });
     // Each thread has some columns of all rows.
     let each = outputs.div_ceil(threads).next_multiple_of(COLS);
-    let mut parts: Vec<Part<'_, '_>> =
-        weight.chunks(each * inputs).map(|weight| Part { x, weight, inputs, y: Vec::new() }).collect();
+    let mut parts: Vec<(usize, Vec<&mut [f32]>)> =
+        (0..outputs).step_by(each).map(|first| (first, Vec::new())).collect();
     for row in y.chunks_exact_mut(outputs) {
-        parts.iter_mut().zip(row.chunks_mut(each)).for_each(|(part, columns)| part.y.push(columns));
+        parts.iter_mut().zip(row.chunks_mut(each)).for_each(|((_, part), columns)| part.push(columns));
     }
+    if let Some(values) = weight.in_place() {
+        let run = |(first, y): (usize, Vec<&mut [f32]>)| {
+            let columns = y.first().map_or(0, |columns| columns.len());
+            let weight = &values[first * inputs..][..columns * inputs];
+            Arch::new().dispatch(Part { x, weight, inputs, y });
+        };
+        return match parts.len() {
+            1 => parts.into_iter().for_each(run),
+            _ => parts.into_par_iter().for_each(run),
+        };
+    }
+    let run = |((first, mut y), scratch): ((usize, Vec<&mut [f32]>), &mut Tensor)| {
+        let columns = y.first().map_or(0, |columns| columns.len());
+        for at in (0..columns).step_by(CONVERTED) {
+            let end = columns.min(at + CONVERTED);
+            let weight = weight.read((first + at) * inputs..(first + end) * inputs, scratch);
+            let y = y.iter_mut().map(|columns| &mut columns[at..end]).collect();
+            Arch::new().dispatch(Part { x, weight, inputs, y });
+        }
+    };
     match parts.len() {
-        1 => parts.into_iter().for_each(|part| Arch::new().dispatch(part)),
-        _ => parts.into_par_iter().for_each(|part| Arch::new().dispatch(part)),
+        1 => parts.into_iter().zip(scratch).for_each(run),
+        _ => parts.into_par_iter().zip(scratch).for_each(run),
     }
 }
 
@@ -252,7 +297,14 @@ mod tests {
     fn sums_are_those_of_a_plain_product() {
         for threads in [1, 3] {
             let workspace = Workspace::new(threads);
-            check(&format!("{threads} threads"), |y, x, weight, inputs| product(&workspace, y, x, weight, inputs));
+            check(&format!("{threads} threads"), |y, x, weight, inputs| {
+                product(&workspace, y, x, weight.into(), inputs, &mut []);
+            });
+            check(&format!("{threads} threads, converted"), |y, x, weight, inputs| {
+                let bytes: Vec<u8> = weight.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let mut scratch = [(); 3].map(|()| workspace.tensor(1, scratch_len(inputs)));
+                product(&workspace, y, x, Weight::f32_bytes(&bytes), inputs, &mut scratch);
+            });
         }
     }
 

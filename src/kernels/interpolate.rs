@@ -1,6 +1,6 @@
 //! Tables of positions on a grid, read at another resolution.
 
-use super::{Tensor, Workspace};
+use super::{Tensor, Weight, Workspace};
 
 /// How the rows of a table are mixed to those of another: row i is the sum of some rows with weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,11 +89,12 @@ fn wide_cubic(at: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
 ///
 /// # Panics
 /// If the map is of a longer table.
-pub fn interpolate(workspace: &Workspace, table: &[f32], features: usize, map: &Interpolation) -> Tensor {
+pub fn interpolate(workspace: &Workspace, table: Weight<'_>, features: usize, map: &Interpolation) -> Tensor {
     let mut out = workspace.zeros(map.rows(), features);
+    let mut scratch = vec![0.0; features];
     for (out, terms) in out.chunks_exact_mut(features).zip(map.terms()) {
         for &(row, weight) in terms {
-            let row = &table[row * features..][..features];
+            let row = table.read(row * features..(row + 1) * features, &mut scratch);
             out.iter_mut().zip(row).for_each(|(out, value)| *out += value * weight);
         }
     }
@@ -125,7 +126,7 @@ mod tests {
         let table: Vec<f32> = (0..14).map(|value| value as f32).collect();
         for map in [Interpolation::bicubic, Interpolation::antialiased] {
             let map = map(1, [2, 3], [2, 3]);
-            assert_eq!(interpolate(&workspace, &table, 2, &map).to_vec(), table);
+            assert_eq!(interpolate(&workspace, (&table).into(), 2, &map).to_vec(), table);
         }
     }
 
@@ -141,7 +142,7 @@ mod tests {
     }
 
     fn check_transpose(workspace: &Workspace, map: &Interpolation, rows: usize) {
-        let out = interpolate(workspace, &vec![1.0; rows], 1, map);
+        let out = interpolate(workspace, (&vec![1.0; rows]).into(), 1, map);
         assert_eq!(out.rows(), map.rows());
         assert!(out.iter().all(|value| (value - 1.0).abs() < 1e-6));
         let mut random = 1u32;
@@ -155,7 +156,7 @@ mod tests {
         let (table, dy) = (draw(rows), Tensor::from_vec(draw(map.rows()), map.rows(), 1));
         let mut grad = vec![0.0; rows];
         interpolate_grad(&dy, map, &mut grad);
-        let forward = crate::kernels::dot(&interpolate(workspace, &table, 1, map), &dy);
+        let forward = crate::kernels::dot(&interpolate(workspace, (&table).into(), 1, map), &dy);
         assert!((forward - crate::kernels::dot(&grad, &table)).abs() < 1e-5);
     }
 }

@@ -7,7 +7,7 @@ use faer::Accum;
 
 use super::attention::Squares;
 use super::feed_forward::{LayersGrad, Wanted, added_up, longest};
-use super::linear::{Linear, LinearGrad};
+use super::linear::{Linear, LinearGrad, Tile};
 use super::norm::Reader;
 use super::parallel::{example_ranges, for_ranges};
 use super::{Heads, Kept, Segments, Tensor, Workspace};
@@ -29,11 +29,12 @@ pub fn self_attention(
     let (ranges, within) = example_ranges(workspace, segments, 4 * features);
     let start = |ranges: &[Range<usize>]| {
         let qkv = [(); 3].map(|()| workspace.tensor(longest(ranges), features));
-        (qkv, Squares::<1>::new(&within, features, heads, &examples(segments, &joined(ranges))))
+        let tile = Tile::new(&within, longest(ranges), inputs, layers, false);
+        (qkv, tile, Squares::<1>::new(&within, features, heads, &examples(segments, &joined(ranges))))
     };
-    for_ranges(workspace, &ranges, [(&mut y, features)], start, |(qkv, squares), rows, [y]| {
+    for_ranges(workspace, &ranges, [(&mut y, features)], start, |(qkv, tile, squares), rows, [y]| {
         let x = &x[rows.start * inputs..rows.end * inputs];
-        let qkv = made_of(&within, x, inputs, layers, qkv, rows.len() * features);
+        let qkv = made_of(&within, (x, inputs), layers, qkv, rows.len() * features, tile);
         squares.attend(qkv, &examples(segments, &rows), y);
     });
     y
@@ -42,15 +43,15 @@ pub fn self_attention(
 /// Queries, keys and values of some rows: so many values each.
 fn made_of<'q>(
     workspace: &Workspace,
-    x: &[f32],
-    inputs: usize,
+    (x, inputs): (&[f32], usize),
     layers: [Linear<'_>; 3],
     qkv: &'q mut [Tensor; 3],
     values: usize,
+    tile: &mut Tile,
 ) -> [&'q [f32]; 3] {
     let [q, k, v] = qkv.each_mut().map(|out| &mut out[..values]);
     for (layer, out) in layers.into_iter().zip([&mut *q, &mut *k, &mut *v]) {
-        layer.forward_into(workspace, x, inputs, out);
+        layer.forward_into(workspace, x, inputs, out, tile);
     }
     [q, k, v]
 }
@@ -87,17 +88,18 @@ pub fn self_attention_grad(
             x: x.reader(workspace, rows),
             qkv: tensors(),
             grads: tensors(),
+            tile: Tile::new(&within, rows, inputs, layers, false),
             squares: Squares::new(&within, features, heads, &examples(segments, &joined(ranges))),
         }
     };
     let cols = if dx.is_some() { inputs } else { 0 };
     let out = dx.as_mut().map_or(&mut [][..], |dx| &mut dx[..]);
     let threads = for_ranges(workspace, &ranges, [(out, cols)], start, |thread, rows, [dx]| {
-        let Thread { sums, x, qkv, grads, squares } = thread;
+        let Thread { sums, x, qkv, grads, tile, squares } = thread;
         let dy = &dy[rows.start * features..rows.end * features];
         let (segments, values) = (examples(segments, &rows), rows.len() * features);
         let x = x.rows(&within, rows);
-        let qkv = made_of(&within, x, inputs, layers, qkv, values);
+        let qkv = made_of(&within, (x, inputs), layers, qkv, values, tile);
         squares.attend_grad(dy, qkv, &segments, grads.each_mut().map(|grad| &mut grad[..values]));
         for (index, (grad, layer)) in grads.iter().zip(layers).enumerate() {
             let grad = &grad[..values];
@@ -106,7 +108,7 @@ pub fn self_attention_grad(
             }
             if !dx.is_empty() {
                 let accum = if index == 0 && !added { Accum::Replace } else { Accum::Add };
-                layer.input_grad(&within, grad, inputs, dx, accum);
+                layer.input_grad(&within, grad, inputs, (&mut *dx, accum), tile);
             }
         }
     });
@@ -119,6 +121,7 @@ struct Thread<'a> {
     x: Reader<'a>,
     qkv: [Tensor; 3],
     grads: [Tensor; 3],
+    tile: Tile,
     squares: Squares<2>,
 }
 

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::Workspace;
 use super::math::vectorized;
 use super::means::{Means, Sign, Stretch};
 use super::pack::{BLOCK, chances};
 use super::parallel::for_rows;
+use super::{Weight, Workspace};
 
 /// One AdamW step (Loshchilov & Hutter 2019), as PyTorch computes it.
 #[derive(Clone, Copy, Debug)]
@@ -95,17 +95,17 @@ vectorized! {
     }
 }
 
-/// Adds `delta` to the values of `base`, which are copied to `out` first.
+/// Writes the sums of a base weight and a delta to `out`.
 ///
 /// # Panics
-/// If the slices differ in length.
-pub fn add_into(workspace: &Workspace, out: &mut [f32], base: &[f32], delta: &[f32]) {
+/// If they differ in length.
+pub fn add_into(workspace: &Workspace, out: &mut [f32], base: Weight<'_>, delta: &[f32]) {
     if workspace.is_dry() {
         return;
     }
-    assert_eq!((base.len(), delta.len()), (out.len(), out.len()));
+    assert_eq!((base.elements(), delta.len()), (out.len(), out.len()));
     for_rows(workspace, out, 1, |first, part| {
-        part.copy_from_slice(&base[first..first + part.len()]);
+        base.convert(first..first + part.len(), part);
         super::add_assign(part, &delta[first..first + part.len()]);
     });
 }

@@ -35,6 +35,6 @@ pub use task::Task;
 pub use text_spec::TextSpec;
 
 pub use crate::graph::{
-    BatchNorm, ConvNorm, Error, Floats, Images, Input, Layer, LayerId, LayerKind, Layout, LayoutBuilder, LinearFloats,
-    Param, Part, Tokens, WeightRef, Weights,
+    BatchNorm, ConvNorm, Error, Floats, Images, Input, Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part,
+    Tokens, WeightRef, Weights,
 };

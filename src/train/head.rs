@@ -60,7 +60,7 @@ impl Features {
     /// Rows `rows`, in that order.
     fn gather(&self, workspace: &Workspace, rows: &[usize]) -> (Tensor, Vec<usize>) {
         let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-        let values = kernels::gather(workspace, &self.values, self.values.cols(), &indices, None);
+        let values = kernels::gather(workspace, (&self.values).into(), self.values.cols(), &indices, None);
         (values, rows.iter().map(|&row| self.labels[row]).collect())
     }
 

@@ -124,7 +124,7 @@ impl OwnParam {
     pub(super) fn merge(&mut self, workspace: &Workspace, ground: Option<WeightRef<'_>>) {
         if let (Some(ground), true) = (ground, self.is_delta) {
             self.merged.resize(self.values.len(), 0.0);
-            add_into(workspace, &mut self.merged, &ground.floats(workspace), &self.values);
+            add_into(workspace, &mut self.merged, ground.matrix(workspace).get(), &self.values);
         }
     }
 

@@ -104,9 +104,9 @@ panics! {
     attention_grad_of_wider_inputs:
         attention_grad(&workspace(), &tensor(5, 4), [&tensor(5, 6); 3], TWO, &two_and_three());
 
-    gather_outside_the_table: gather(&workspace(), &[0.0; 6], 2, &[0, 3], None);
-    gather_outside_the_table_onto: gather(&workspace(), &[0.0; 6], 2, &[0, 3], Some(tensor(2, 2)));
-    gather_onto_other_rows: gather(&workspace(), &[0.0; 6], 2, &[0, 1], Some(tensor(3, 2)));
+    gather_outside_the_table: gather(&workspace(), Weight::f32(&[0.0; 6]), 2, &[0, 3], None);
+    gather_outside_the_table_onto: gather(&workspace(), Weight::f32(&[0.0; 6]), 2, &[0, 3], Some(tensor(2, 2)));
+    gather_onto_other_rows: gather(&workspace(), Weight::f32(&[0.0; 6]), 2, &[0, 1], Some(tensor(3, 2)));
     scatter_outside_the_table: scatter_add(&tensor(2, 2), &[0, 3], &mut [0.0; 6]);
     scatter_of_other_rows: scatter_add(&tensor(2, 2), &[0], &mut [0.0; 6]);
 
@@ -141,8 +141,8 @@ panics! {
         momentum(&workspace(), &mut [0.0; 3], &[0.0; 4], 1.0, &mut means(3), [0.1, 0.9, 0.0], 1);
     momentum_of_a_longer_state:
         momentum(&workspace(), &mut [0.0; 3], &[0.0; 3], 1.0, &mut means(4), [0.1, 0.9, 0.0], 1);
-    add_into_of_a_longer_base: add_into(&workspace(), &mut [0.0; 3], &[0.0; 4], &[0.0; 3]);
-    add_into_of_a_shorter_delta: add_into(&workspace(), &mut [0.0; 3], &[0.0; 3], &[0.0; 2]);
+    add_into_of_a_longer_base: add_into(&workspace(), &mut [0.0; 3], Weight::f32(&[0.0; 4]), &[0.0; 3]);
+    add_into_of_a_shorter_delta: add_into(&workspace(), &mut [0.0; 3], Weight::f32(&[0.0; 3]), &[0.0; 2]);
 
     depthwise_of_other_pixels: depthwise(&workspace(), &tensor(11, 2), TWO_IMAGES, Weight::f32(&[0.0; 18]), THREE, PLAIN);
     depthwise_weight_of_other_channels:

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use taps::kernels::{
-    Segments, gather, max_rows, max_rows_grad, mean_rows, mean_rows_grad, patches, prepend_row, prepend_row_grad,
-    rows_at, rows_at_grad, scatter_add,
+    Segments, Weight, gather, max_rows, max_rows_grad, mean_rows, mean_rows_grad, patches, prepend_row,
+    prepend_row_grad, rows_at, rows_at_grad, scatter_add,
 };
 
 use crate::check::{BOUND, Values, assert_close, assert_gradient, config, copy, lengths, matrix, run, side, wide};
@@ -18,9 +18,9 @@ proptest! {
         let (table, onto) = (values.take(entries * features), values.tensor(rows, features));
         let indices: Vec<u32> = (0..rows).map(|_| values.below(entries) as u32).collect();
         let [alone, added] = run(0.0, |workspace| {
-            let alone = gather(workspace, &table, features, &indices, None);
+            let alone = gather(workspace, Weight::f32(&table), features, &indices, None);
             assert_eq!((alone.rows(), alone.cols()), (rows, features));
-            let added = gather(workspace, &table, features, &indices, Some(copy(&onto)));
+            let added = gather(workspace, Weight::f32(&table), features, &indices, Some(copy(&onto)));
             [alone.to_vec(), added.to_vec()]
         });
         let expected = naive::gather(&wide(&table), features, &indices);

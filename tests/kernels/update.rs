@@ -1,7 +1,7 @@
 //! Optimizer steps against the formulas of PyTorch, and the sum of a base and a delta.
 
 use proptest::prelude::*;
-use taps::kernels::{AdamStep, Means, Precision, Workspace, adamw, add_into, momentum};
+use taps::kernels::{AdamStep, Means, Precision, Weight, Workspace, adamw, add_into, momentum};
 
 use crate::check::{BOUND, Values, assert_close, config, run, side, wide, workspace};
 use crate::naive;
@@ -89,7 +89,7 @@ proptest! {
         let (base, delta) = (values.take(length), values.take(length));
         let [out] = run(0.0, |workspace| {
             let mut out = vec![f32::NAN; length];
-            add_into(workspace, &mut out, &base, &delta);
+            add_into(workspace, &mut out, Weight::f32(&base), &delta);
             [out]
         });
         assert_close(&out, &naive::add(&wide(&base), &wide(&delta)), BOUND);

@@ -192,7 +192,7 @@ impl Kernels for Host<'_> {
         saved: &Saved<Tensor, [Tensor; 2]>,
         wanted: Wanted,
     ) -> Result<Grads<Tensor>, Self> {
-        let (workspace, scale) = (self.workspace, self.weight(norm.layer)?);
+        let (workspace, scale) = (self.workspace, self.scale(norm.layer)?);
         let [mean, inverse_deviation] = &saved.statistics;
         let mut residual = wanted.residual.then(|| workspace.tensor(dy.rows(), dy.cols()));
         let grad = FrozenGrad {

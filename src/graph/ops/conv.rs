@@ -75,8 +75,8 @@ impl Host<'_> {
     ) -> Result<Tensor, Self> {
         let weight = self.weight(layer)?;
         Ok(match self.is_depthwise(layer) {
-            true => kernels::depthwise(self.workspace, x, grid, weight.weight(), window, epilogue),
-            false => kernels::conv(self.workspace, x, grid, weight.weight(), window, epilogue),
+            true => kernels::depthwise(self.workspace, x, grid, weight.get(), window, epilogue),
+            false => kernels::conv(self.workspace, x, grid, weight.get(), window, epilogue),
         })
     }
 }
@@ -104,8 +104,8 @@ impl Kernels for Host<'_> {
     fn conv_input_grad(&self, dy: &Tensor, grid: Grid, layer: LayerId, window: Window) -> Result<Tensor, Self> {
         let weight = self.weight(layer)?;
         Ok(match self.is_depthwise(layer) {
-            true => kernels::depthwise_input_grad(self.workspace, dy, grid, weight.weight(), window),
-            false => kernels::conv_input_grad(self.workspace, dy, grid, weight.weight(), window),
+            true => kernels::depthwise_input_grad(self.workspace, dy, grid, weight.get(), window),
+            false => kernels::conv_input_grad(self.workspace, dy, grid, weight.get(), window),
         })
     }
 }

@@ -45,8 +45,9 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
 
 impl Kernels for Host<'_> {
     fn gather(&self, layer: LayerId, indices: &[u32], onto: Option<Rc<Tensor>>) -> Result<Tensor, Self> {
-        let onto = onto.map(|onto| self.owned(onto));
-        self.weights.gather(self.workspace, layer, indices, onto)
+        let (table, onto) = (self.weight(layer)?, onto.map(|onto| self.owned(onto)));
+        let features = self.layout().layer(layer).weight.shape.last().copied().unwrap_or(1);
+        Ok(kernels::gather(self.workspace, table.get(), features, indices, onto))
     }
 
     fn gather_grad(&self, dy: &Tensor, layer: LayerId, indices: &[u32]) -> Result<Tensor, Self> {

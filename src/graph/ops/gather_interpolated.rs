@@ -64,8 +64,10 @@ impl Kernels for Host<'_> {
         indices: &[u32],
         onto: Rc<Tensor>,
     ) -> Result<Tensor, Self> {
-        let onto = self.owned(onto);
-        self.weights.gather_interpolated(self.workspace, layer, map, indices, onto)
+        let (onto, table) = (self.owned(onto), self.weight(layer)?);
+        let features = onto.cols();
+        let rows = kernels::interpolate(self.workspace, table.get(), features, map);
+        Ok(kernels::gather(self.workspace, (&rows).into(), features, indices, Some(onto)))
     }
 
     fn gather_interpolated_grad(
@@ -90,7 +92,7 @@ impl Gpu<'_> {
         let [entries, _] = self.table(layer);
         let mut unit = vec![0.0; entries * entries];
         unit.iter_mut().step_by(entries + 1).for_each(|value| *value = 1.0);
-        let matrix = kernels::interpolate(self.workspace, &unit, entries, map);
+        let matrix = kernels::interpolate(self.workspace, (&unit).into(), entries, map);
         Ok(self.memory.send(&matrix, &[map.rows(), entries])?)
     }
 }

@@ -77,12 +77,12 @@ impl Kernels for Host<'_> {
     type Normalized = Normalized;
 
     fn layer_norm(&self, x: &Tensor, layer: LayerId, eps: f32) -> Result<Tensor, Self> {
-        let (scale, bias) = (self.weight(layer)?, self.bias(layer));
+        let (scale, bias) = (self.scale(layer)?, self.bias(layer));
         Ok(kernels::layer_norm(self.workspace, x, &scale, bias.as_deref(), eps))
     }
 
     fn layer_norm_saved(&self, x: &Rc<Tensor>, layer: LayerId, eps: f32) -> Result<(Tensor, Normalized), Self> {
-        let (scale, bias) = (self.weight(layer)?, self.bias(layer));
+        let (scale, bias) = (self.scale(layer)?, self.bias(layer));
         let (y, normalized) = kernels::layer_norm_kept(self.workspace, x, &scale, bias.as_deref(), eps);
         normalized.values.mark(Purpose::Activation);
         normalized.inverse_deviation.mark(Purpose::Activation);
@@ -100,7 +100,7 @@ impl Kernels for Host<'_> {
     }
 
     fn layer_norm_grad(&self, mut dy: Tensor, normalized: &Normalized, layer: LayerId) -> Result<Tensor, Self> {
-        kernels::layer_norm_grad(self.workspace, &mut dy, normalized, &self.weight(layer)?);
+        kernels::layer_norm_grad(self.workspace, &mut dy, normalized, &self.scale(layer)?);
         Ok(dy)
     }
 }

@@ -43,7 +43,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
 impl Kernels for Host<'_> {
     fn linear(&self, x: &Tensor, layer: LayerId) -> Result<Tensor, Self> {
         let (weight, bias) = (self.weight(layer)?, self.bias(layer));
-        Ok(kernels::linear(self.workspace, x, weight.weight(), bias.as_deref()))
+        Ok(kernels::linear(self.workspace, x, weight.get(), bias.as_deref()))
     }
 
     fn linear_weight_grad(&self, dy: &Tensor, x: &Saved<Self>) -> Result<Tensor, Self> {
@@ -51,7 +51,7 @@ impl Kernels for Host<'_> {
     }
 
     fn linear_input_grad(&self, dy: &Tensor, layer: LayerId) -> Result<Tensor, Self> {
-        Ok(kernels::linear_input_grad(self.workspace, dy, self.weight(layer)?.weight()))
+        Ok(kernels::linear_input_grad(self.workspace, dy, self.weight(layer)?.get()))
     }
 }
 

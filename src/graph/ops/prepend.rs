@@ -38,7 +38,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
 
 impl Kernels for Host<'_> {
     fn prepend(&self, x: &Tensor, layer: LayerId, segments: &Segments) -> Result<Tensor, Self> {
-        Ok(kernels::prepend_row(self.workspace, x, &self.weight(layer)?, segments))
+        Ok(kernels::prepend_row(self.workspace, x, &self.scale(layer)?, segments))
     }
 
     fn prepend_grad(&self, dy: &Tensor, segments: &Segments) -> Result<[Tensor; 2], Self> {

@@ -10,8 +10,7 @@ mod strip;
 mod tile;
 mod weight_grad;
 
-use rayon::prelude::*;
-
+use super::linear::{Linear, Tile};
 use super::parallel::{in_turn, threads};
 use super::{Epilogue, Grid, Tensor, Weight, Window, Workspace, few_rows, linear_input_grad};
 use pack::Panels;
@@ -66,36 +65,34 @@ pub fn conv_input_grad(workspace: &Workspace, dy: &Tensor, grid: Grid, weight: W
 /// A convolution that looks at one pixel: a matrix product, in parts whose output is still in cache when the
 /// epilogue goes over it.
 fn pointwise(workspace: &Workspace, x: &Tensor, weight: Weight<'_>, outputs: usize, epilogue: Epilogue<'_>) -> Tensor {
-    use faer::linalg::matmul::matmul;
-    use faer::{Accum, MatMut, MatRef, Par};
     /// Values of input and output of a part.
     const PART: usize = 128 * 1024;
     let (rows, inputs) = (x.rows(), x.cols());
     let mut y = workspace.tensor(rows, outputs);
+    let layer = Linear { weight, bias: None };
+    if few_rows::are_few(rows) {
+        let mut tile = Tile::new(workspace, rows, inputs, [layer], false);
+        if !y.is_empty() {
+            layer.forward_into(workspace, x, inputs, &mut y, &mut tile);
+            epilogue.apply(&mut y, 0, outputs);
+        }
+        return y;
+    }
+    let (threads, within) = (threads(workspace, rows * outputs * inputs, usize::MAX), workspace.with_one_thread());
+    let mut part = (PART / (inputs + outputs)).next_multiple_of(96).min(rows.div_ceil(threads)).max(1);
+    if weight.is_converted() {
+        // Which is done for each part.
+        part = rows.div_ceil(threads);
+    }
+    let mut tiles: Vec<Tile> = (0..threads).map(|_| Tile::new(&within, part, inputs, [layer], false)).collect();
     if y.is_empty() {
         return y;
     }
-    if few_rows::are_few(rows) {
-        few_rows::product(workspace, &mut y, x, weight.floats(), inputs);
-        epilogue.apply(&mut y, 0, outputs);
-        return y;
-    }
-    let threads = if workspace.splits(rows * outputs * inputs) { workspace.threads() } else { 1 };
-    let part = (PART / (inputs + outputs)).next_multiple_of(96).min(rows.div_ceil(threads)).max(1);
-    let weight = MatRef::from_row_major_slice(weight.floats(), outputs, inputs).transpose();
-    let one = |(index, y): (usize, &mut [f32])| {
+    in_turn(&mut tiles, y.chunks_mut(part * outputs).enumerate().collect(), |tile, (index, y)| {
         let (first, count) = (index * part, y.len() / outputs);
-        let x = &x[first * inputs..][..count * inputs];
-        let (x, out) =
-            (MatRef::from_row_major_slice(x, count, inputs), MatMut::from_row_major_slice_mut(&mut *y, count, outputs));
-        matmul(out, Accum::Replace, x, weight, 1.0, Par::Seq);
+        layer.forward_into(&within, &x[first * inputs..][..count * inputs], inputs, y, tile);
         epilogue.apply(y, first, outputs);
-    };
-    if threads > 1 {
-        y.par_chunks_mut(part * outputs).enumerate().for_each(one);
-    } else {
-        y.chunks_mut(part * outputs).enumerate().for_each(one);
-    }
+    });
     y
 }
 

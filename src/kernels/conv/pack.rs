@@ -7,6 +7,11 @@ pub(super) const PANEL: usize = 32;
 
 const CACHE_LINE: usize = 64;
 
+/// What some values of a weight are converted in, where they have to be.
+fn scratch(workspace: &Workspace, weight: Weight<'_>, values: usize) -> Tensor {
+    workspace.tensor(1, if weight.is_converted() { values } else { 0 })
+}
+
 /// Weights as `[panels, height, width * in, PANEL]`, the last panel filled up with zeros.
 pub(super) struct Panels {
     values: Tensor,
@@ -28,10 +33,13 @@ impl Panels {
         [outputs, inputs]: [usize; 2],
         size: [usize; 2],
     ) -> Self {
-        let (taps, weight) = (size[0] * size[1], weight.floats());
-        Self::pack(workspace, outputs, inputs * taps, size, |panel, columns, packed| {
-            let rows: Vec<&[f32]> = columns.map(|output| &weight[output * inputs * taps..][..inputs * taps]).collect();
-            for at in 0..inputs * taps {
+        let taps = size[0] * size[1];
+        let depth = inputs * taps;
+        let mut scratch = scratch(workspace, weight, PANEL * depth);
+        Self::pack(workspace, outputs, depth, size, |panel, columns, packed| {
+            let values = weight.read(columns.start * depth..columns.end * depth, &mut scratch);
+            let rows: Vec<&[f32]> = values.chunks_exact(depth.max(1)).collect();
+            for at in 0..depth {
                 let (input, tap) = (at / taps, at % taps);
                 let packed = &mut packed[panel + (tap * inputs + input) * PANEL..][..rows.len()];
                 packed.iter_mut().zip(&rows).for_each(|(packed, row)| *packed = row[at]);
@@ -47,10 +55,12 @@ impl Panels {
         [outputs, inputs]: [usize; 2],
         size: [usize; 2],
     ) -> Self {
-        let (taps, weight) = (size[0] * size[1], weight.floats());
+        let taps = size[0] * size[1];
+        let mut scratch = scratch(workspace, weight, PANEL * taps);
         Self::pack(workspace, inputs, outputs * taps, size, |panel, columns, packed| {
             for output in 0..outputs {
-                let rows = &weight[(output * inputs + columns.start) * taps..][..columns.len() * taps];
+                let start = (output * inputs + columns.start) * taps;
+                let rows = weight.read(start..start + columns.len() * taps, &mut scratch);
                 for tap in 0..taps {
                     let packed = &mut packed[panel + ((taps - 1 - tap) * outputs + output) * PANEL..][..columns.len()];
                     packed.iter_mut().zip(rows.chunks_exact(taps)).for_each(|(packed, row)| *packed = row[tap]);
@@ -65,7 +75,7 @@ impl Panels {
         outputs: usize,
         depth: usize,
         size: [usize; 2],
-        fill: impl Fn(usize, std::ops::Range<usize>, &mut [f32]),
+        mut fill: impl FnMut(usize, std::ops::Range<usize>, &mut [f32]),
     ) -> Self {
         let length = outputs.next_multiple_of(PANEL) * depth;
         let mut values = workspace.tensor(1, length + CACHE_LINE / 4);
