@@ -20,9 +20,9 @@
 //! |---|---|---|
 //! | [`mod@format`] | adapter files: `no_std`, never allocates | |
 //! | [`files`] | reading with limits, replacing whole, locks | |
-//! | [`base`] | the mapped base and its tensor index | `format`, `files` |
 //! | [`kernels`] | arithmetic on the CPU, forward and backward | |
-//! | `gpu` | memory and kernels of candle's devices (feature `candle`) | `kernels`, `format` |
+//! | [`base`] | the mapped base and its tensor index | `format`, `files`, `kernels` |
+//! | `gpu` | memory and kernels of candle's devices (feature `candle`) | `base` and above |
 //! | [`graph`] | operations, recorded for the backward pass | `base`, `kernels`, `gpu` |
 //! | [`runtime`] | tasks, the switch, the forward pass | `graph` and above |
 //! | `device` | tasks on a GPU (feature `candle`) | `runtime` and above |
@@ -55,10 +55,10 @@ pub mod format;
 pub mod files;
 
 #[cfg(feature = "runtime")]
-pub mod base;
+pub mod kernels;
 
 #[cfg(feature = "runtime")]
-pub mod kernels;
+pub mod base;
 
 #[cfg(feature = "candle")]
 mod gpu;

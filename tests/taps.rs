@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{Golden, folder};
 use taps::base::Base;
-use taps::graph::{Backend, Graph, Host, Var};
+use taps::graph::{Backend, Graph, Host, Output, Var};
 use taps::kernels::{Precision, Tensor, Workspace, cross_entropy};
 use taps::runtime::{Images, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Part, backward};
 use taps::train::{Adapted, Gate, Optimizer, Step};
@@ -43,7 +43,7 @@ impl Network for Small {
         &self.layout
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let Input::Images(images) = input else { unreachable!() };
         graph.input(Tensor::from_vec(images.pixels.clone(), images.batch, 12))
     }
@@ -52,18 +52,12 @@ impl Network for Small {
         self.layers.len()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        _: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, _: &Input) -> Output<B> {
         let y = graph.linear(&x, self.layers[index])?;
         graph.gelu(y)
     }
 
-    fn tail<B: Backend>(&self, _: &mut Graph<'_, B>, x: Var<B>, _: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, _: &mut Graph<'_, B>, x: Var<B>, _: &Input) -> Output<B> {
         Ok(x)
     }
 }

@@ -29,6 +29,7 @@ mod recode;
 mod record;
 mod report;
 mod session;
+mod sign;
 mod signals;
 mod text;
 mod train;
@@ -88,9 +89,9 @@ enum Command {
     /// Make one adapter of several
     Combine(convert::CombineArgs),
     /// Make a key to sign adapters with
-    Keygen(keys::KeygenArgs),
+    Keygen(sign::KeygenArgs),
     /// Sign an adapter
-    Sign(keys::SignArgs),
+    Sign(sign::SignArgs),
     /// Check an adapter file, and that it belongs to a base
     Verify(verify::Args),
 }
@@ -153,8 +154,8 @@ fn execute(cli: Cli, threads: usize) -> ExitCode {
         Command::ImportLora(args) => convert::import_lora(&args, mode),
         Command::Scale(args) => convert::scale(&args, mode),
         Command::Combine(args) => convert::combine(&args, mode),
-        Command::Keygen(args) => keys::keygen(&args, mode),
-        Command::Sign(args) => keys::sign(&args, mode),
+        Command::Keygen(args) => sign::keygen(&args, mode),
+        Command::Sign(args) => sign::sign(&args, mode),
         Command::Verify(args) => verify::run(&args, mode),
     };
     match (done, console::unsaid()) {

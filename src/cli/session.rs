@@ -8,9 +8,11 @@ use super::adapter_file::AdapterFile;
 use super::console::note;
 use super::image_args::CacheArgs;
 use super::memory;
+use super::output::{self, Input};
 use super::{Error, Mode};
 use crate::base::Base;
 use crate::data::{Columns, Dataset, Options, Tokenizer};
+use crate::files::Output;
 use crate::models::{self, InputSpec, Model, Pooling};
 use crate::runtime::{ImageSpec, MAX_SIDE, Network, Runtime, Settings};
 
@@ -335,5 +337,19 @@ impl Wanted {
                 pooling.is_some()
             }
         }
+    }
+}
+
+/// Files of a base's folder that decide on what is read, whether they are there or not.
+const WEIGHTS: [&str; 3] = ["model.safetensors", "model.safetensors.index.json", "config.json"];
+
+impl Session {
+    /// As [`output::output`], where the files of the base are inputs, too, and those that it would read if they were there.
+    pub(super) fn output(&self, flag: &str, path: &Path, others: &[Input]) -> Result<Output, Error> {
+        let (sources, folder) = (self.base.sources(), self.base.folder());
+        let weights = WEIGHTS.into_iter().filter(|_| self.base.path().is_dir());
+        let names = weights.chain(Base::companion_names()).map(|name| folder.join(name));
+        let base = sources.chain(names).map(|path| (path, "a file of the base"));
+        output::output(flag, path, &base.chain(others.iter().cloned()).collect::<Vec<_>>())
     }
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a data set, where, and what to do about it.
 
-use super::idx::IdxError;
+use super::idx_error::IdxError;
 use crate::files;
 use std::path::{Path, PathBuf};
 

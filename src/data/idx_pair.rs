@@ -1,7 +1,7 @@
 //! IDX images with the labels beside them.
 
 use super::classes::Classes;
-use super::idx::IdxError;
+use super::idx_error::IdxError;
 use super::{Error, Result, decode, read_idx_images, read_idx_labels};
 use crate::runtime::ImageSpec;
 use image::{DynamicImage, GrayImage, ImageResult};

@@ -1,6 +1,6 @@
 //! JSONL files: one object a line.
 
-use super::records::{Record, Records, read_text};
+use super::record::{Record, Records, read_text};
 use super::{Columns, Error, Result};
 use crate::files::parse_json;
 use serde_json::Value;

@@ -1,45 +1,16 @@
 //! Records of CSV, TSV, JSONL and plain text files.
 
 use super::json_lines::read_json_lines;
+use super::record::Record;
+use super::record::Records;
+use super::record::read_text;
 use super::separated::read_separated;
-use super::{Columns, Error, Note, Result};
-use crate::files;
+use super::{Columns, Error, Result};
 use std::path::Path;
 
 /// Extensions of files whose records have a label.
 pub(super) const TABLES: &[&str] = &["csv", "tsv", "jsonl", "ndjson"];
 const TEXTS: &[&str] = &["csv", "tsv", "jsonl", "ndjson", "txt"];
-
-/// One text, where it stands, and its label.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    /// Line of the file, counted from 1.
-    pub(super) line: usize,
-    pub(super) text: String,
-    /// `None` only where labels were not asked for.
-    pub(super) label: Option<String>,
-}
-
-/// The records of a file, and the lines in it that are none.
-#[derive(Debug, Default)]
-pub(super) struct Records {
-    pub(super) records: Vec<Record>,
-    /// Blank lines that are left out.
-    pub(super) blank: Vec<usize>,
-    /// Lines on which a record starts that goes on over the next.
-    pub(super) spanning: Vec<usize>,
-}
-
-impl Records {
-    /// What people should know of the file at `path`.
-    pub(super) fn notes(&self, path: &Path) -> Vec<Note> {
-        let place = |lines: &[usize]| lines.first().map(|line| format!("{}:{line}", path.display()));
-        let blank = Note::of("blank lines left out", self.blank.len(), place(&self.blank));
-        let spanning =
-            Note::of("records with a line break in a quoted field", self.spanning.len(), place(&self.spanning));
-        blank.into_iter().chain(spanning).collect()
-    }
-}
 
 /// Extension of `path` in lower case, empty if it has none.
 pub(super) fn extension(path: &Path) -> String {
@@ -89,16 +60,9 @@ fn read_lines(path: &Path) -> Result<Records> {
     Ok(Records { records, ..Records::default() })
 }
 
-/// Content of `path` without its byte order mark.
-pub(super) fn read_text(path: &Path) -> Result<String> {
-    let content = files::read(path)?;
-    let content = content.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(content);
-    String::from_utf8(content)
-        .map_err(|error| Error::Utf8 { path: path.to_path_buf(), at: error.utf8_error().valid_up_to() })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Note;
     use super::super::testing::Folder;
     use super::*;
 

@@ -1,7 +1,7 @@
 //! CSV and TSV files.
 
 use super::columns::Positions;
-use super::records::{Record, Records};
+use super::record::{Record, Records};
 use super::{Columns, Error, Result};
 use crate::files;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Labelled texts.
 
 use super::classes::Classes;
-use super::records::{Record, read_records};
+use super::record::Record;
+use super::records::read_records;
 use super::tokenizer::Encoded;
 use super::{Columns, Error, Note, Result, Tokenizer};
 use crate::kernels::Segments;

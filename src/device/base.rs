@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{Device, Error};
-use crate::base::{Base, Dtype};
+use crate::base::Base;
 use crate::format::Entry;
 use crate::gpu::{self, Memory};
 use crate::runtime::{Arithmetic, Layout, Param, Part};
@@ -71,12 +71,7 @@ impl DeviceBase {
         if let Some(tensor) = self.shared.as_ref().map(|shared| shared.tensor(&view)).transpose()?.flatten() {
             return Ok(Some(tensor.to_dtype(self.memory.dtype)?));
         }
-        let dtype = match view.dtype {
-            Dtype::F16 => DType::F16,
-            Dtype::Bf16 => DType::BF16,
-            _ => DType::F32,
-        };
-        Ok(Some(self.memory.send_bytes(view.bytes, dtype, view.shape)?))
+        Ok(Some(self.memory.send_view(&view)?))
     }
 
     /// The sum of a weight of the base and a delta that has passed its check, which is uploaded as the adapter holds it; none

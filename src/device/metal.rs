@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use block2::RcBlock;
 use candle_core::op::BackpropOp;
-use candle_core::{DType, MetalDevice, MetalStorage, Storage, Tensor};
+use candle_core::{MetalDevice, MetalStorage, Storage, Tensor};
 use candle_metal_kernels::RESOURCE_OPTIONS;
 use candle_metal_kernels::metal::Buffer;
 use objc2_metal::MTLDevice as _;
 
-use crate::base::{Base, Dtype, TensorView};
+use crate::base::{Base, TensorView};
+use crate::gpu;
 
 /// What the start and the length of a buffer over foreign memory are multiples of: a page.
 const PAGE: usize = if cfg!(target_arch = "aarch64") { 16 << 10 } else { 4 << 10 };
@@ -34,11 +35,7 @@ impl Shared {
 
     /// A tensor in its place; none where it does not lie on a multiple of the size of its elements.
     pub(super) fn tensor(&self, view: &TensorView<'_>) -> candle_core::Result<Option<Tensor>> {
-        let dtype = match view.dtype {
-            Dtype::F16 => DType::F16,
-            Dtype::Bf16 => DType::BF16,
-            _ => DType::F32,
-        };
+        let dtype = gpu::dtype(view.dtype);
         let (size, start) = (dtype.size_in_bytes(), view.bytes.as_ptr() as usize);
         let file = self.files.iter().find(|(first, length, _)| (*first..first + length).contains(&start));
         let Some((first, length, buffer)) = file.filter(|(first, ..)| (start - first).is_multiple_of(size)) else {

@@ -180,5 +180,29 @@ impl fmt::Debug for Adapter<'_> {
     }
 }
 
+impl Adapter<'_> {
+    /// Refuses an adapter that was made with other settings than those it is to be applied with: `known` has the name of
+    /// every setting that the caller understands, and its value where the adapter has to have this one.
+    ///
+    /// A required setting that is not known is refused as well: the adapter comes from a later program, and would
+    /// compute something else here.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSetting`] and [`Error::OtherSetting`], with the number of the setting.
+    pub fn check_settings<'k>(
+        &self,
+        known: impl Iterator<Item = (&'k str, Option<&'k str>)> + Clone,
+    ) -> Result<(), Error> {
+        for (setting, found) in self.settings().enumerate() {
+            match known.clone().find(|(name, _)| *name == found.name) {
+                Some((_, Some(value))) if value != found.value => return Err(Error::OtherSetting { setting }),
+                None if found.required => return Err(Error::UnknownSetting { setting }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests;

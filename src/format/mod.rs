@@ -62,7 +62,10 @@ mod role;
 mod settings;
 mod shape;
 mod signature;
+#[cfg(feature = "sign")]
+mod signing;
 mod summary;
+mod text;
 
 #[doc = include_str!("SPEC.md")]
 pub mod spec {}
@@ -80,7 +83,7 @@ pub use place::Place;
 pub use role::Role;
 pub use settings::{Setting, Settings};
 pub use shape::Shape;
-#[cfg(feature = "sign")]
-pub use signature::SecretKey;
 pub use signature::{PublicKey, Signature};
+#[cfg(feature = "sign")]
+pub use signing::SecretKey;
 pub use summary::Summary;

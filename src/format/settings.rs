@@ -3,7 +3,7 @@ use core::{fmt, iter::FusedIterator};
 use serde::{Deserialize, Serialize};
 
 use super::cursor::Cursor;
-use super::{Adapter, Error, Place};
+use super::{Error, Place};
 
 /// Something beside the weights that an adapter was made with, as the size of the images or the longest text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,33 +64,9 @@ impl fmt::Debug for Settings<'_> {
     }
 }
 
-impl Adapter<'_> {
-    /// Refuses an adapter that was made with other settings than those it is to be applied with: `known` has the name of
-    /// every setting that the caller understands, and its value where the adapter has to have this one.
-    ///
-    /// A required setting that is not known is refused as well: the adapter comes from a later program, and would
-    /// compute something else here.
-    ///
-    /// # Errors
-    /// [`Error::UnknownSetting`] and [`Error::OtherSetting`], with the number of the setting.
-    pub fn check_settings<'k>(
-        &self,
-        known: impl Iterator<Item = (&'k str, Option<&'k str>)> + Clone,
-    ) -> Result<(), Error> {
-        for (setting, found) in self.settings().enumerate() {
-            match known.clone().find(|(name, _)| *name == found.name) {
-                Some((_, Some(value))) if value != found.value => return Err(Error::OtherSetting { setting }),
-                None if found.required => return Err(Error::UnknownSetting { setting }),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Digest, Draft, Summary};
+    use super::super::{Adapter, Digest, Draft, Summary};
     use super::*;
 
     const A: Setting<'static> = Setting { name: "a", required: true, value: "1" };

@@ -4,6 +4,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use crate::base::{Dtype, TensorView};
+
+/// The dtype of candle that a weight of the base has.
+pub(crate) fn dtype(dtype: Dtype) -> DType {
+    match dtype {
+        Dtype::F16 => DType::F16,
+        Dtype::Bf16 => DType::BF16,
+        _ => DType::F32,
+    }
+}
+
+/// A tensor of the base on a device, in the dtype that it has in its file.
+pub(crate) fn stored(view: &TensorView<'_>, device: &Device) -> Result<Tensor> {
+    Tensor::from_raw_buffer(view.bytes, dtype(view.dtype), view.shape, device)
+}
+
 /// A device that is computed on, the dtype that is computed with, and what has been brought there.
 pub(crate) struct Memory {
     pub(crate) device: Device,
@@ -40,10 +56,10 @@ impl Memory {
         Tensor::from_slice(rows, rows.len(), &self.device)
     }
 
-    /// Uploads little-endian values of a dtype, and brings them to the one that is computed with there.
-    pub(crate) fn send_bytes(&self, bytes: &[u8], dtype: DType, shape: &[usize]) -> Result<Tensor> {
-        self.count(bytes.len());
-        Tensor::from_raw_buffer(bytes, dtype, shape, &self.device)?.to_dtype(self.dtype)
+    /// Uploads a tensor of the base straight from the mapping, and brings it to the dtype that is computed with there.
+    pub(crate) fn send_view(&self, view: &TensorView<'_>) -> Result<Tensor> {
+        self.count(view.bytes.len());
+        stored(view, &self.device)?.to_dtype(self.dtype)
     }
 
     /// Counts bytes that go to the device in another way.

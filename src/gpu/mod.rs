@@ -21,6 +21,7 @@ mod metal;
 mod norm;
 mod optimizer;
 mod pool;
+mod run;
 mod softmax;
 mod sums;
 #[cfg(test)]
@@ -34,7 +35,9 @@ pub(crate) use channels::{
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use gelu::{bias_gelu, bias_gelu_grad};
 pub(crate) use heads::{Division, join_heads, split_heads};
-pub(crate) use memory::Memory;
+#[cfg(feature = "metal")]
+pub(crate) use memory::dtype;
+pub(crate) use memory::{Memory, stored};
 pub(crate) use merge::{merge, merge_floats};
 pub(crate) use norm::{layer_norm, layer_norm_grad, layer_norm_sums};
 pub(crate) use optimizer::Rule;

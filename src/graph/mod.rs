@@ -29,5 +29,5 @@ pub use host::Host;
 pub use input::{Images, Input, Tokens};
 pub use layout::{Layer, LayerId, LayerKind, Layout, LayoutBuilder, Param, Part};
 pub use ops::{Backend, BatchNorm, ConvNorm};
-pub use record::{Checkpoint, Graph, Moments, Pass, Saved, Var, Watch};
+pub use record::{Checkpoint, Graph, Moments, Output, Pass, Saved, Var, Watch};
 pub use weights::{Floats, LinearWeights, Matrix, WeightRef, Weights};

@@ -14,6 +14,9 @@ pub struct Var<B: Tensors> {
     pub(super) recipe: Option<B::Recipe>,
 }
 
+/// What comes of an operation in a graph, or why the backend could not compute it.
+pub type Output<B> = Result<Var<B>, B>;
+
 /// An activation saved for the backward pass: itself, or what it is formed from again and what is kept anyway.
 pub enum Saved<B: Tensors> {
     /// Its values.

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::config::Config;
 use super::keys::{Keys, TRANSFORMERS};
-use super::sentence::{Pooling, Sentence};
+use super::pooling::Pooling;
+use super::sentence::Sentence;
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::kernels::Heads;
 use crate::runtime::{self, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Settings, TextSpec, Tokens};
 
@@ -285,7 +286,7 @@ impl Network for Bert {
         }
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let tokens = tokens(input)?;
         let segments = &tokens.segments;
         if tokens.ids.len() != segments.rows() {
@@ -308,13 +309,7 @@ impl Network for Bert {
         self.blocks.len()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         let block = &self.blocks[index];
         let segments = &tokens(input)?.segments;
         let context = graph.self_attention(&x, [block.query, block.key, block.value], self.heads, segments)?;
@@ -326,7 +321,7 @@ impl Network for Bert {
         graph.layer_norm(&sum, block.output_norm, self.eps)
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, h: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, h: Var<B>, input: &Input) -> Output<B> {
         let segments = &tokens(input)?.segments;
         match self.pool {
             Pool::Mean => graph.mean_rows(h, segments, 0),

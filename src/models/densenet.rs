@@ -13,7 +13,7 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::kernels::{Activation, Window};
 use crate::runtime::{
     self, BatchNorm, ConvNorm, ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Settings,
@@ -192,7 +192,7 @@ impl Network for DenseNet {
         self.images.settings().with(Settings::NORM_EPS, self.eps)
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let (x, grid) = images::pixels(graph, &self.images, input)?;
         match &self.stem {
             Stem::Pooled(unit) => {
@@ -207,13 +207,7 @@ impl Network for DenseNet {
         self.blocks.len()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         let Dense { grid, layers, transition } = &self.blocks[index];
         let (grid, mut h) = (grid.grid(input.len()), x);
         for layer in layers {
@@ -228,7 +222,7 @@ impl Network for DenseNet {
         graph.average_pool(x, grid, HALVE)
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B> {
         let x = graph.batch_norm(&x, &self.norm, None)?;
         graph.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }

@@ -12,7 +12,7 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::kernels::{Activation, Window};
 use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Settings};
 
@@ -222,7 +222,7 @@ impl Network for MobileNetV2 {
         self.images.settings().with(Settings::NORM_EPS, self.eps).with(Settings::PADDING, padding)
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let (x, grid) = images::pixels(graph, &self.images, input)?;
         graph.conv_norm(&x, grid, &self.stem, None)
     }
@@ -231,13 +231,7 @@ impl Network for MobileNetV2 {
         self.blocks.len()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         let Block { grid, expand, depthwise, project, residual } = &self.blocks[index];
         let grid = grid.grid(input.len());
         let expanded = match expand {
@@ -249,7 +243,7 @@ impl Network for MobileNetV2 {
         graph.conv_norm(&inner, depthwise.window.output(grid), project, residual.then_some(&x))
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B> {
         let grid = self.last_grid.grid(input.len());
         let x = graph.conv_norm(&x, grid, &self.last, None)?;
         graph.mean_rows(x, &grid.segments(), 0)

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::config::Config;
-use super::{Bert, DenseNet, Error, InputSpec, MobileNetV2, Pooling, ResNet, ResNetCifar, Vit};
+use super::{Bert, DenseNet, Error, InputSpec, MobileNetV2, Options, ResNet, ResNetCifar, Vit};
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::runtime::{Input, Layout, Network, Settings};
 
 /// A network whose architecture the base's `config.json` names.
@@ -22,17 +22,6 @@ pub enum Model {
     DenseNet(DenseNet),
     /// A network of inverted residuals.
     MobileNetV2(MobileNetV2),
-}
-
-/// What the caller decides about a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Its architecture, in place of what `config.json` says.
-    pub architecture: Option<String>,
-    /// Height and width of the images it is to read, in place of those it was trained on.
-    pub image_size: Option<[usize; 2]>,
-    /// How the outputs for the tokens of a text become one row, in place of what the checkpoint says.
-    pub pooling: Option<Pooling>,
 }
 
 /// The same call of whichever network it is.
@@ -137,7 +126,7 @@ impl Network for Model {
         each!(self, network => network.checkpoint_files())
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         each!(self, network => network.stem(graph, input))
     }
 
@@ -145,17 +134,11 @@ impl Network for Model {
         each!(self, network => network.blocks())
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         each!(self, network => network.block(graph, index, x, input))
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B> {
         each!(self, network => network.tail(graph, x, input))
     }
 }

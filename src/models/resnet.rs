@@ -12,7 +12,7 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::kernels::{Activation, Window};
 use crate::runtime::{BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Settings};
 
@@ -242,7 +242,7 @@ impl Network for ResNet {
         self.class
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let (x, grid) = images::pixels(graph, &self.images, input)?;
         let x = graph.conv_norm(&x, grid, &self.stem, None)?;
         graph.max_pool(x, self.stem.window.output(grid), POOL)
@@ -252,13 +252,7 @@ impl Network for ResNet {
         self.blocks.len()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         let Block { units, shortcut, grid } = &self.blocks[index];
         let mut grid = grid.grid(input.len());
         let shortcut = match shortcut {
@@ -274,7 +268,7 @@ impl Network for ResNet {
         Ok(inner.unwrap_or(x))
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B> {
         graph.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

@@ -12,7 +12,7 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::kernels::{Activation, Window};
 use crate::runtime::{
     self, BatchNorm, ConvNorm, ImageSpec, Input, LayerKind, Layout, LayoutBuilder, Network, Settings,
@@ -134,7 +134,7 @@ impl Network for ResNetCifar {
         self.images.settings().with(Settings::NORM_EPS, self.eps)
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let (x, grid) = images::pixels(graph, &self.images, input)?;
         graph.conv_norm(&x, grid, &self.stem, None)
     }
@@ -143,13 +143,7 @@ impl Network for ResNetCifar {
         self.blocks.len()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         let Block { grid, units: [first, second], shortcut } = &self.blocks[index];
         let grid = grid.grid(input.len());
         let residual = match shortcut {
@@ -163,7 +157,7 @@ impl Network for ResNetCifar {
         graph.conv_norm(&inner, first.window.output(grid), second, Some(residual.as_ref().unwrap_or(&x)))
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B> {
         graph.mean_rows(x, &self.last.grid(input.len()).segments(), 0)
     }
 }

@@ -13,7 +13,7 @@ use super::keys::{IMAGES, Keys, TIMM, TRANSFORMERS};
 use super::processor::{Defaults, HALF, IMAGENET};
 use super::{Error, InputSpec};
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::kernels::{Heads, Interpolation, Segments};
 use crate::runtime::{ImageSpec, Input, LayerId, LayerKind, Layout, LayoutBuilder, Network, Settings};
 
@@ -396,7 +396,7 @@ impl Network for Vit {
         self.class
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let images = images(&self.images, input)?;
         let mut each = self.patches();
         let x = graph.patches(images, self.patch)?;
@@ -416,13 +416,7 @@ impl Network for Vit {
         self.blocks.len()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         let (block, segments) = (&self.blocks[index], self.segments(input));
         let normed = graph.layer_norm(&x, block.before, self.eps)?;
         let context = match &block.attend {
@@ -444,7 +438,7 @@ impl Network for Vit {
         graph.add(out, &h)
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, h: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, h: Var<B>, input: &Input) -> Output<B> {
         let segments = self.segments(input);
         match self.pool {
             Pool::Class => {

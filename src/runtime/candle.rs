@@ -1,9 +1,9 @@
 //! A task's weights as candle tensors: the way to candle's models and to its devices.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::{Part, Task, WeightRef, Weights};
-use crate::base::Dtype;
+use crate::gpu;
 use crate::kernels::Workspace;
 
 impl Task {
@@ -30,14 +30,7 @@ impl Task {
                     shape.iter().enumerate().map(|(at, &size)| if at == 0 { first } else { size }).collect();
                 Tensor::from_slice(values, shape, device).map(Some)
             }
-            Some(WeightRef::Base(view)) => {
-                let dtype = match view.dtype {
-                    Dtype::F16 => DType::F16,
-                    Dtype::Bf16 => DType::BF16,
-                    _ => DType::F32,
-                };
-                Tensor::from_raw_buffer(view.bytes, dtype, view.shape, device).map(Some)
-            }
+            Some(WeightRef::Base(view)) => gpu::stored(&view, device).map(Some),
         }
     }
 

@@ -27,11 +27,11 @@ pub(crate) use forward::features;
 pub(crate) use forward::logits;
 pub use image_spec::{Centre, Crop, Filter, ImageSpec, MAX_SIDE, Resize, Scale};
 pub use network::{Network, backward};
-pub use prediction::{Labelled, Prediction};
+pub use prediction::Prediction;
 pub use processor::{Arithmetic, Processor};
 pub use settings::{Difference, Setting, Settings};
 pub use switch::{Current, Runtime};
-pub use task::Task;
+pub use task::{Labelled, Task};
 pub use text_spec::TextSpec;
 
 pub use crate::graph::{

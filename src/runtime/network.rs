@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Input, Layout, Settings};
-use crate::graph::{self, Backend, Graph, Sink, Var};
+use crate::graph::{self, Backend, Graph, Output, Sink, Var};
 
 /// A network: its layers, and how data flows through them, written once for all backends.
 pub trait Network: Send + Sync {
@@ -36,7 +36,7 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     /// If the input is not of the network's kind or size.
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error>;
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B>;
 
     /// Number of blocks, which follow one another.
     fn blocks(&self) -> usize;
@@ -46,25 +46,19 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     /// If the task lacks a layer.
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error>;
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B>;
 
     /// What comes after the blocks: what the classification head reads, `[examples, features]`.
     ///
     /// # Errors
     /// If the task lacks a layer.
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error>;
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B>;
 
     /// Stem, blocks and tail: what the classification head reads, `[examples, features]`.
     ///
     /// # Errors
     /// As [`Network::stem`].
-    fn features<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn features<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let mut x = self.stem(graph, input)?;
         for index in 0..self.blocks() {
             x = graph.checkpoint(x);
@@ -77,7 +71,7 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     /// As [`Network::features`], and if the task has no head.
-    fn logits<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn logits<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         let features = self.features(graph, input)?;
         graph.linear(&features, self.layout().head())
     }
@@ -104,7 +98,7 @@ impl<N: Network> Network for &N {
         (**self).checkpoint_files()
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         (**self).stem(graph, input)
     }
 
@@ -112,17 +106,11 @@ impl<N: Network> Network for &N {
         (**self).blocks()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         (**self).block(graph, index, x, input)
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B> {
         (**self).tail(graph, x, input)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Task;
+use super::task::{Labelled, Task};
 use crate::kernels::{Tensor, softmax};
 
 /// Class scores of a batch and the task that gave them.
@@ -10,12 +10,6 @@ use crate::kernels::{Tensor, softmax};
 pub struct Prediction<T = Task> {
     task: Arc<T>,
     logits: Tensor,
-}
-
-/// A task whose classes have names.
-pub trait Labelled {
-    /// Class names of its head; empty where it has none.
-    fn labels(&self) -> &[String];
 }
 
 impl<T: Labelled> Prediction<T> {

@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use super::landing::Landing;
-use super::{Error, Labelled, LayerId, Layout, Network, Param, Part, Settings, WeightRef, Weights};
+use super::{Error, LayerId, Layout, Network, Param, Part, Settings, WeightRef, Weights};
 use crate::format::{Adapter, Digest};
+
+/// A task whose classes have names.
+pub trait Labelled {
+    /// Class names of its head; empty where it has none.
+    fn labels(&self) -> &[String];
+}
 
 /// One base seen through one adapter, or the base itself.
 pub struct Task {

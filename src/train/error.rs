@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::budget::Amount;
+use super::amount::Amount;
 use crate::{base, files, format, runtime};
 
 /// Why a fine-tune could not be done.

@@ -7,6 +7,7 @@
 //! - One thread and one seed give the same bytes, also where a run was killed and went on from a checkpoint.
 
 mod adapted;
+mod amount;
 mod bake;
 mod batches;
 mod budget;
@@ -40,9 +41,10 @@ mod tuning;
 mod varied;
 
 pub use adapted::{Adapted, Step};
+pub use amount::Amount;
 pub use bake::{bake, configuration};
 pub use batches::{batches, split};
-pub use budget::{Amount, Budget};
+pub use budget::Budget;
 pub use checkpoint::Checkpoint;
 pub use config::{Config, Method, Norms, Patch, Select};
 pub use control::{Control, Steered};

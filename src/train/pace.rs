@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::adapted::Step;
-use super::budget::Amount;
+use super::amount::Amount;
 use super::course::Course;
 use super::error::Error;
 use super::trainer::Run;

@@ -4,6 +4,7 @@
 //! low-rank delta as they are, s in the left one.
 
 mod config;
+mod fields;
 mod pattern;
 
 use std::path::Path;

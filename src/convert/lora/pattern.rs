@@ -3,7 +3,7 @@
 use fancy_regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
-use super::config::numbers;
+use super::fields::numbers;
 
 /// Patterns of a field beyond which it is none that PEFT wrote.
 const MOST: usize = 4096;

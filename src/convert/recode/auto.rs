@@ -1,10 +1,11 @@
 //! Which tensor is stored how: the choice with the least divergence that fits, by dynamic programming.
 
-use super::coded::Coded;
+use super::coded::{Coded, take};
+use super::encode::encode;
 use super::kind::{Kind, Rank};
 use super::measure::Measure;
 use super::opened::{Opened, Piece};
-use super::{Error, encode};
+use crate::convert::Error;
 use crate::format::{Adapter, Role};
 use crate::runtime::Network;
 
@@ -77,7 +78,8 @@ pub(super) fn at_loss<N: Network>(
     let units = units(opened, measure)?;
     let exact: Vec<Vec<f32>> = opened.pieces.iter().map(|piece| piece.values.clone()).collect();
     let holds = |chosen: &[usize], opened: &mut Opened<'_, N>| {
-        opened.take(&gathered(&units, chosen, opened)?);
+        let coded = gathered(&units, chosen, opened)?;
+        take(opened, &coded);
         let score = measure.score(opened);
         opened.pieces.iter_mut().zip(&exact).for_each(|(piece, exact)| piece.values.clone_from(exact));
         score.map(|score| score.loss <= allowed)

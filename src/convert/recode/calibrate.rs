@@ -1,10 +1,10 @@
 //! Scales and factors of coded deltas, and the head, tuned towards the outputs of the adapter as it was (BitDelta,
 //! arXiv 2402.10193, scale distillation).
 
-use super::Error;
 use super::coded::Coded;
 use super::measure::Measure;
 use super::opened::Opened;
+use crate::convert::Error;
 use crate::format::Encoding;
 use crate::graph::{Graph, Host};
 use crate::kernels::{

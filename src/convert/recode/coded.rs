@@ -1,9 +1,9 @@
 //! A tensor in one encoding: what is written, and what is read back.
 
-use super::Error;
 use super::kind::{Kind, Rank};
-use super::opened::Piece;
+use super::opened::{Opened, Piece};
 use super::svd::factors;
+use crate::convert::Error;
 use crate::format::{ALIGNMENT, Digest, Encoding, Role, Shape, TensorDraft};
 
 /// A tensor in one encoding.
@@ -41,6 +41,13 @@ impl Coded {
         let mut coded = Self { encoding, factors, values: vec![0.0; values.len()] };
         coded.read_back(values, shape)?;
         Ok(coded)
+    }
+
+    /// What is written of a piece in this encoding.
+    pub(super) fn draft<'a>(&'a self, piece: &'a Piece) -> TensorDraft<'a> {
+        let Piece { name, role, shape, digest, values, .. } = piece;
+        let (encoding, values) = (self.encoding, self.numbers(values));
+        TensorDraft { name, role: *role, encoding, shape: shape.clone(), base: *digest, values }
     }
 
     /// The same encoding of other values, or of other factors.
@@ -88,4 +95,11 @@ pub(in crate::convert) fn error(before: &[f32], after: &[f32]) -> f32 {
     let norm = before.iter().map(|&value| f64::from(value)).fold(0.0, square).sqrt();
     let lost = before.iter().zip(after).map(|(&a, &b)| f64::from(a) - f64::from(b)).fold(0.0, square).sqrt();
     (lost / norm.max(f64::MIN_POSITIVE)) as f32
+}
+
+/// Takes over what is read back of each tensor.
+pub(super) fn take<N>(opened: &mut Opened<'_, N>, coded: &[Coded]) {
+    for (piece, coded) in opened.pieces.iter_mut().zip(coded) {
+        piece.values.clone_from(&coded.values);
+    }
 }

@@ -4,9 +4,13 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{BATCH, Error, Opened};
+use super::opened::Opened;
+use crate::convert::Error;
 use crate::kernels::{Tensor, Workspace, softmax};
 use crate::runtime::{Examples, Network, Score, evaluate, logits};
+
+/// Examples that are measured on and calibrated with at once.
+const BATCH: usize = 32;
 
 /// Examples, and the class probabilities that the adapter as it was gives them.
 pub(in crate::convert) struct Measure<'a> {

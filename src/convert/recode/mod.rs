@@ -7,6 +7,7 @@
 mod auto;
 mod calibrate;
 mod coded;
+mod encode;
 mod kind;
 mod measure;
 mod opened;
@@ -20,13 +21,11 @@ pub(super) use opened::Opened;
 
 use super::Error;
 use crate::base::Base;
-use crate::format::{Adapter, Draft, Encoding, Role, TensorDraft};
+use crate::format::{Adapter, Encoding, Role};
 use crate::runtime::{Examples, Network, Score};
 use calibrate::calibrate;
-use coded::Coded;
-
-/// Examples that are measured on and calibrated with at once.
-const BATCH: usize = 32;
+use coded::{Coded, take};
+use encode::encode;
 
 /// How an adapter is to be stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +113,7 @@ pub fn recode(
             auto::at_loss(&mut opened, measure, limit)?
         }
     };
-    opened.take(&coded);
+    take(&mut opened, &coded);
     if let Some(measure) = &measure {
         calibrate(&mut opened, &mut coded, measure, &original, settings.calibration)?;
     }
@@ -145,25 +144,4 @@ fn fixed(opened: &Opened<'_, impl Network>, deltas: Kind, head: Kind) -> Result<
         Coded::new(piece, kind)
     };
     opened.pieces.iter().map(code).collect()
-}
-
-/// The file of `adapter` with its tensors as they are coded.
-fn encode(adapter: &Adapter<'_>, opened: &Opened<'_, impl Network>, coded: &[Coded]) -> Result<Vec<u8>, Error> {
-    let tensors: Vec<TensorDraft<'_>> =
-        opened.pieces.iter().zip(coded).map(|(piece, coded)| piece.draft(coded)).collect();
-    let labels: Vec<&str> = adapter.labels().collect();
-    let draft = Draft {
-        task: adapter.task(),
-        architecture: adapter.architecture(),
-        method: adapter.method(),
-        base: adapter.base(),
-        content: adapter.content(),
-        summary: adapter.summary(),
-        labels: &labels,
-        settings: &adapter.settings().collect::<Vec<_>>(),
-        tensors: &tensors,
-    };
-    let mut bytes = vec![0; draft.encoded_len()?];
-    draft.encode(&mut bytes)?;
-    Ok(bytes)
 }

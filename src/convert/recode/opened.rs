@@ -1,9 +1,8 @@
 //! An adapter whose tensors may be exchanged one by one, as weights of its network.
 
-use super::Error;
-use super::coded::Coded;
 use crate::base::Base;
-use crate::format::{Adapter, Digest, Encoding, Role, Shape, TensorDraft};
+use crate::convert::Error;
+use crate::format::{Adapter, Digest, Encoding, Role, Shape};
 use crate::runtime::{LayerId, Layout, Network, Part, Task, WeightRef, Weights};
 
 /// One tensor of an adapter.
@@ -12,17 +11,9 @@ pub(super) struct Piece {
     pub(super) role: Role,
     pub(super) encoding: Encoding,
     pub(super) shape: Shape,
-    digest: Option<Digest>,
+    pub(super) digest: Option<Digest>,
     pub(super) place: (LayerId, Part),
     pub(super) values: Vec<f32>,
-}
-
-impl Piece {
-    pub(super) fn draft<'a>(&'a self, coded: &'a Coded) -> TensorDraft<'a> {
-        let Self { name, role, shape, digest, values, .. } = self;
-        let (encoding, values) = (coded.encoding, coded.numbers(values));
-        TensorDraft { name, role: *role, encoding, shape: shape.clone(), base: *digest, values }
-    }
 }
 
 /// An adapter with its base.
@@ -52,13 +43,6 @@ impl<'a, N: Network> Opened<'a, N> {
             pieces.push(Piece { name, role, encoding, shape: entry.shape, digest: entry.base, place, values });
         }
         Ok(Self { base, network, task: adapter.task().to_owned(), pieces, places })
-    }
-
-    /// Takes over what is read back of each tensor.
-    pub(super) fn take(&mut self, coded: &[Coded]) {
-        for (piece, coded) in self.pieces.iter_mut().zip(coded) {
-            piece.values.clone_from(&coded.values);
-        }
     }
 
     /// Takes the deltas of a layer back to zero; returns them.

@@ -7,8 +7,8 @@ use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::{AddedToken, NormalizedString, Normalizer};
 
 use super::canon::Canon;
-use super::file::Checked;
 use super::model::{Model, TOKEN};
+use super::part::Checked;
 
 /// More take seconds to load.
 const MOST: usize = 1 << 15;

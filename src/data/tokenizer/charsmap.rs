@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::file::Checked;
+use super::part::Checked;
 
 /// Bytes of the text that holds it.
 const MOST: usize = 1 << 20;

@@ -10,6 +10,7 @@ mod charsmap;
 mod file;
 mod model;
 mod normalizer;
+mod part;
 mod patterns;
 mod post_processor;
 mod pre_tokenizer;
@@ -69,7 +70,7 @@ impl Tokenizer {
     /// and [`Error::MaxTokens`] if the special tokens alone reach `max_tokens`.
     pub fn open(path: impl AsRef<Path>, max_tokens: usize) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let bytes = read_up_to(&path, file::LONGEST)?;
+        let bytes = read_up_to(&path, part::LONGEST)?;
         let beside = path.with_file_name("tokenizer_config.json");
         let config = if beside.is_file() { Some(read_json(&beside)?) } else { None };
         let refuse = |problem| Error::Hazard { path: path.clone(), problem };
@@ -418,7 +419,7 @@ mod tests {
             word_piece(3_000_000, 100),
             word_piece(2, 1_000_000_000),
             base(junk),
-            " ".repeat(file::LONGEST as usize + 1),
+            " ".repeat(part::LONGEST as usize + 1),
         ];
         for file in refused {
             let start: String = file.chars().take(80).collect();

@@ -13,7 +13,7 @@ use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::models::wordpiece::WordPiece;
 
 use super::canon::Canon;
-use super::file::{Checked, LONGEST, parse};
+use super::part::{Checked, LONGEST, parse};
 
 /// Bytes of a token: of real ones the longest is 128 spaces in two bytes each.
 pub(super) const TOKEN: usize = 512;

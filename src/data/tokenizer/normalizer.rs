@@ -10,7 +10,7 @@ use tokenizers::normalizers::{self as library, NormalizerWrapper};
 
 use super::canon::Canon;
 use super::charsmap::CharsMap;
-use super::file::{Checked, steps};
+use super::part::{Checked, steps};
 
 /// Regular expressions that are known to take time in proportion to a text.
 const PATTERNS: [&str; 2] = [" {2,}", r"\s+"];

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use tokenizers::processors::PostProcessorWrapper;
 
 use super::canon::Canon;
-use super::file::{Checked, steps};
 use super::model::TOKEN;
+use super::part::{Checked, steps};
 use crate::files::parse_json;
 
 /// Bytes of the section.

@@ -6,8 +6,8 @@ use tokenizers::pre_tokenizers::{self as library, PreTokenizerWrapper};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
 use super::canon::Canon;
-use super::file::{Checked, steps};
 use super::normalizer::Pattern;
+use super::part::{Checked, steps};
 use super::patterns::PATTERNS;
 
 /// Most of them after another.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 use crate::kernels::{self, Tensor};
@@ -20,7 +20,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn add(&mut self, x: Var<B>, y: &Var<B>) -> Result<Var<B>, B> {
+    pub fn add(&mut self, x: Var<B>, y: &Var<B>) -> Output<B> {
         let out = self.backend.add(x.value, &y.value)?;
         let (first, second) = match (x.node, y.node) {
             (Some(x), y) => (x, y),

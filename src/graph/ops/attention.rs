@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu::{self, Division, join_heads, split_heads};
 use crate::kernels::{self, Heads, Purpose, Segments, Tensor};
@@ -37,14 +37,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn attention(
-        &mut self,
-        q: Var<B>,
-        k: Var<B>,
-        v: Var<B>,
-        heads: Heads,
-        segments: &Segments,
-    ) -> Result<Var<B>, B> {
+    pub fn attention(&mut self, q: Var<B>, k: Var<B>, v: Var<B>, heads: Heads, segments: &Segments) -> Output<B> {
         let nodes = [q.node, k.node, v.node];
         let (out, saved) = self.backend.attention([q.value, k.value, v.value], heads, segments)?;
         if nodes.iter().all(Option::is_none) {

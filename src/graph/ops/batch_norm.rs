@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, LayerGrad, LayerId, Moments, Part, Result, Tensors, Var};
+use super::super::{Graph, Host, LayerGrad, LayerId, Moments, Output, Part, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 use crate::kernels::{self, Activation, Epilogue, FrozenGrad, Tensor};
@@ -85,7 +85,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks the layer.
-    pub fn batch_norm(&mut self, x: &Var<B>, norm: &BatchNorm, residual: Option<&Var<B>>) -> Result<Var<B>, B> {
+    pub fn batch_norm(&mut self, x: &Var<B>, norm: &BatchNorm, residual: Option<&Var<B>>) -> Output<B> {
         let (norm, of_batch) = (*norm, self.batch_statistics);
         let (to_x, to_residual) = (x.node, residual.and_then(|residual| residual.node));
         let wanted = Wanted { x: to_x.is_some(), residual: to_residual.is_some(), affine: self.wants(norm.layer) };

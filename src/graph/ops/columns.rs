@@ -4,7 +4,7 @@ use std::ops::Range;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 use crate::kernels::{self, Tensor};
 
 /// Kernels of [`Graph::columns`].
@@ -27,7 +27,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn columns(&mut self, x: &Var<B>, range: Range<usize>) -> Result<Var<B>, B> {
+    pub fn columns(&mut self, x: &Var<B>, range: Range<usize>) -> Output<B> {
         let (first, cols) = (range.start, x.dims()[1]);
         let y = self.backend.columns(&x.value, range)?;
         let Some(node) = x.node else { return Ok(self.plain("columns", &[], y)) };

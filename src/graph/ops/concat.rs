@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Var};
+use super::super::{Graph, Host, Output, Result, Var};
 use super::columns;
 use crate::kernels::{self, Tensor};
 
@@ -17,7 +17,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn concat(&mut self, parts: &[&Var<B>]) -> Result<Var<B>, B> {
+    pub fn concat(&mut self, parts: &[&Var<B>]) -> Output<B> {
         let values: Vec<&B::Tensor> = parts.iter().map(|part| part.value()).collect();
         let out = self.backend.concat(&values)?;
         if parts.iter().all(|part| part.node.is_none()) {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, LayerId, LayerKind, Result, Tensors, Var};
+use super::super::{Graph, Host, LayerId, LayerKind, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 use crate::kernels::{self, Epilogue, Grid, Tensor, Window};
@@ -44,7 +44,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks the layer.
-    pub fn conv(&mut self, x: &Var<B>, grid: Grid, layer: LayerId, window: Window) -> Result<Var<B>, B> {
+    pub fn conv(&mut self, x: &Var<B>, grid: Grid, layer: LayerId, window: Window) -> Output<B> {
         let y = self.backend.conv(&x.value, grid, layer, window)?;
         let (saved, node): (Option<Rc<B::Tensor>>, _) = (self.wants(layer).then(|| x.keep()), x.node);
         if saved.is_none() && node.is_none() {

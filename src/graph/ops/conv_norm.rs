@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::Gpu;
-use super::super::{Graph, Host, LayerId, Result, Var};
+use super::super::{Graph, Host, LayerId, Output, Result, Var};
 use super::{BatchNorm, batch_norm, conv};
 use crate::kernels::{Epilogue, Grid, Tensor, Window};
 
@@ -37,13 +37,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks a layer.
-    pub fn conv_norm(
-        &mut self,
-        x: &Var<B>,
-        grid: Grid,
-        unit: &ConvNorm,
-        residual: Option<&Var<B>>,
-    ) -> Result<Var<B>, B> {
+    pub fn conv_norm(&mut self, x: &Var<B>, grid: Grid, unit: &ConvNorm, residual: Option<&Var<B>>) -> Output<B> {
         let flows = x.node.is_some() || residual.is_some_and(|residual| residual.node.is_some());
         if flows || self.wants(unit.conv) || self.wants(unit.norm.layer) || self.batch_statistics {
             let y = self.conv(x, grid, unit.conv, unit.window)?;

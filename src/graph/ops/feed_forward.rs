@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::Gpu;
-use super::super::{Graph, Host, LayerId, Result, Var};
+use super::super::{Graph, Host, LayerId, Output, Var};
 use super::{gelu, linear};
 use crate::kernels::{self, Wanted};
 
@@ -12,7 +12,7 @@ pub trait Kernels: gelu::Kernels + linear::Kernels {
     ///
     /// # Errors
     /// If the task lacks a layer.
-    fn feed_forward<'a>(graph: &mut Graph<'a, Self>, x: &Var<Self>, layers: [LayerId; 2]) -> Result<Var<Self>, Self>
+    fn feed_forward<'a>(graph: &mut Graph<'a, Self>, x: &Var<Self>, layers: [LayerId; 2]) -> Output<Self>
     where
         Self: 'a,
     {
@@ -28,14 +28,14 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks a layer.
-    pub fn feed_forward(&mut self, x: &Var<B>, layers: [LayerId; 2]) -> Result<Var<B>, B> {
+    pub fn feed_forward(&mut self, x: &Var<B>, layers: [LayerId; 2]) -> Output<B> {
         B::feed_forward(self, x, layers)
     }
 }
 
 /// Some rows at a time; the backward pass forms again what lies between the layers.
 impl Kernels for Host<'_> {
-    fn feed_forward<'a>(graph: &mut Graph<'a, Self>, x: &Var<Self>, layers: [LayerId; 2]) -> Result<Var<Self>, Self>
+    fn feed_forward<'a>(graph: &mut Graph<'a, Self>, x: &Var<Self>, layers: [LayerId; 2]) -> Output<Self>
     where
         Self: 'a,
     {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::{Error, Graph, Host, LayerId, Result, Tensors, Var};
+use super::super::{Error, Graph, Host, LayerId, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
 use crate::kernels::{self, Tensor};
@@ -21,7 +21,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If an index is outside the table.
-    pub fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Var<B>>) -> Result<Var<B>, B> {
+    pub fn gather(&mut self, layer: LayerId, indices: &[u32], onto: Option<Var<B>>) -> Output<B> {
         let table = &self.backend.layout().layer(layer).weight;
         let entries = table.elements() / table.shape.last().copied().unwrap_or(1).max(1);
         if let Some(index) = indices.iter().find(|&&index| index as usize >= entries) {

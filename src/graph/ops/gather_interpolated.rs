@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, LayerId, Result, Tensors, Var};
+use super::super::{Graph, Host, LayerId, Output, Result, Tensors, Var};
 use crate::kernels::{self, Interpolation, Tensor};
 
 /// Kernels of [`Graph::gather_interpolated`].
@@ -40,7 +40,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
         map: &Arc<Interpolation>,
         indices: &[u32],
         onto: Var<B>,
-    ) -> Result<Var<B>, B> {
+    ) -> Output<B> {
         let node = onto.node;
         let out = self.backend.gather_interpolated(layer, map, indices, onto.value)?;
         let saved = self.wants(layer).then(|| (map.clone(), indices.to_vec()));

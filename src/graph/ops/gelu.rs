@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 use crate::kernels::{self, Tensor};
@@ -23,7 +23,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn gelu(&mut self, x: Var<B>) -> Result<Var<B>, B> {
+    pub fn gelu(&mut self, x: Var<B>) -> Output<B> {
         let Some(node) = x.node else { return Ok(self.plain("gelu", &[], self.backend.gelu(x.value)?)) };
         let saved = x.keep();
         let y = self.backend.gelu(x.value)?;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::super::host::Scaled;
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, LayerGrad, LayerId, Result, Tensors, Var};
+use super::super::{Graph, Host, LayerGrad, LayerId, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 use crate::kernels::{self, Normalized, Purpose, Tensor};
@@ -51,7 +51,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks the layer.
-    pub fn layer_norm(&mut self, x: &Var<B>, layer: LayerId, eps: f32) -> Result<Var<B>, B> {
+    pub fn layer_norm(&mut self, x: &Var<B>, layer: LayerId, eps: f32) -> Output<B> {
         let (wanted, node) = (self.wants(layer), x.node);
         if !wanted && node.is_none() {
             return Ok(self.plain("layer_norm", &[], self.backend.layer_norm(&x.value, layer, eps)?));

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, LayerId, Result, Saved, Tensors, Var};
+use super::super::{Graph, Host, LayerId, Output, Result, Saved, Tensors, Var};
 use crate::kernels::{self, Tensor};
 
 /// Kernels of [`Graph::linear`].
@@ -22,7 +22,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks the layer, as the head of a base without one.
-    pub fn linear(&mut self, x: &Var<B>, layer: LayerId) -> Result<Var<B>, B> {
+    pub fn linear(&mut self, x: &Var<B>, layer: LayerId) -> Output<B> {
         let y = self.backend.linear(&x.value, layer)?;
         let (saved, node) = (self.wants(layer).then(|| x.save()), x.node);
         if saved.is_none() && node.is_none() {

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Images, Result, Tensors, Var};
+use super::super::{Graph, Host, Images, Output, Result, Tensors};
 use crate::kernels::{self, Tensor};
 
 /// Kernels of [`Graph::patches`].
@@ -16,7 +16,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn input(&mut self, values: Tensor) -> Result<Var<B>, B> {
+    pub fn input(&mut self, values: Tensor) -> Output<B> {
         Ok(self.plain("input", &[], self.backend.send(values)?))
     }
 
@@ -24,7 +24,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn patches(&mut self, images: &Images, size: usize) -> Result<Var<B>, B> {
+    pub fn patches(&mut self, images: &Images, size: usize) -> Output<B> {
         Ok(self.plain("patches", &[], self.backend.patches(images, size)?))
     }
 }

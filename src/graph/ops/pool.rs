@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 use crate::kernels::{self, Grid, Tensor, Window};
@@ -35,7 +35,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn max_pool(&mut self, x: Var<B>, grid: Grid, window: Window) -> Result<Var<B>, B> {
+    pub fn max_pool(&mut self, x: Var<B>, grid: Grid, window: Window) -> Output<B> {
         let y = self.backend.max_pool(&x.value, grid, window)?;
         let Some(node) = x.node else { return Ok(self.plain("max_pool", &[], y)) };
         let saved: Rc<B::Tensor> = x.keep();
@@ -48,7 +48,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn average_pool(&mut self, x: Var<B>, grid: Grid, window: Window) -> Result<Var<B>, B> {
+    pub fn average_pool(&mut self, x: Var<B>, grid: Grid, window: Window) -> Output<B> {
         let y = self.backend.average_pool(&x.value, grid, window)?;
         let Some(node) = x.node else { return Ok(self.plain("average_pool", &[], y)) };
         Ok(self.record("average_pool", &[], y, move |dy, back| {

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, LayerId, Result, Tensors, Var};
+use super::super::{Graph, Host, LayerId, Output, Result, Tensors, Var};
 use crate::kernels::{self, Segments, Tensor};
 
 /// Kernels of [`Graph::prepend`].
@@ -19,7 +19,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks the layer.
-    pub fn prepend(&mut self, x: &Var<B>, layer: LayerId, segments: &Segments) -> Result<Var<B>, B> {
+    pub fn prepend(&mut self, x: &Var<B>, layer: LayerId, segments: &Segments) -> Output<B> {
         let out = self.backend.prepend(&x.value, layer, segments)?;
         let (wanted, node) = (self.wants(layer), x.node);
         if !wanted && node.is_none() {

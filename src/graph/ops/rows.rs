@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 use crate::kernels::{self, Segments, Tensor};
@@ -35,7 +35,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn mean_rows(&mut self, x: Var<B>, segments: &Segments, skip: usize) -> Result<Var<B>, B> {
+    pub fn mean_rows(&mut self, x: Var<B>, segments: &Segments, skip: usize) -> Output<B> {
         let y = self.backend.mean_rows(&x.value, segments, skip)?;
         let Some(node) = x.node else { return Ok(self.plain("mean_rows", &[], y)) };
         let segments = segments.clone();
@@ -48,7 +48,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn max_rows(&mut self, x: Var<B>, segments: &Segments) -> Result<Var<B>, B> {
+    pub fn max_rows(&mut self, x: Var<B>, segments: &Segments) -> Output<B> {
         let y = self.backend.max_rows(&x.value, segments)?;
         let Some(node) = x.node else { return Ok(self.plain("max_rows", &[], y)) };
         let (saved, segments): (Rc<B::Tensor>, _) = (x.keep(), segments.clone());
@@ -61,7 +61,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn rows_at(&mut self, x: &Var<B>, segments: &Segments, at: usize) -> Result<Var<B>, B> {
+    pub fn rows_at(&mut self, x: &Var<B>, segments: &Segments, at: usize) -> Output<B> {
         let y = self.backend.rows_at(&x.value, segments, at)?;
         let Some(node) = x.node else { return Ok(self.plain("rows_at", &[], y)) };
         let segments = segments.clone();

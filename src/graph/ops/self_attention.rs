@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::Gpu;
-use super::super::{Graph, Host, LayerId, Result, Var};
+use super::super::{Graph, Host, LayerId, Output, Var};
 use super::{attention, linear};
 use crate::kernels::{self, Heads, Segments, Wanted};
 
@@ -18,7 +18,7 @@ pub trait Kernels: attention::Kernels + linear::Kernels {
         layers: [LayerId; 3],
         heads: Heads,
         segments: &Segments,
-    ) -> Result<Var<Self>, Self>
+    ) -> Output<Self>
     where
         Self: 'a,
     {
@@ -33,13 +33,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the task lacks a layer.
-    pub fn self_attention(
-        &mut self,
-        x: &Var<B>,
-        layers: [LayerId; 3],
-        heads: Heads,
-        segments: &Segments,
-    ) -> Result<Var<B>, B> {
+    pub fn self_attention(&mut self, x: &Var<B>, layers: [LayerId; 3], heads: Heads, segments: &Segments) -> Output<B> {
         B::self_attention(self, x, layers, heads, segments)
     }
 }
@@ -52,7 +46,7 @@ impl Kernels for Host<'_> {
         layers: [LayerId; 3],
         heads: Heads,
         segments: &Segments,
-    ) -> Result<Var<Self>, Self>
+    ) -> Output<Self>
     where
         Self: 'a,
     {

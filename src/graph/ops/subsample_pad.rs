@@ -2,7 +2,7 @@
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 #[cfg(feature = "candle")]
 use crate::gpu;
 #[cfg(feature = "candle")]
@@ -31,13 +31,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn subsample_pad(
-        &mut self,
-        x: &Var<B>,
-        grid: Grid,
-        stride: usize,
-        [before, after]: [usize; 2],
-    ) -> Result<Var<B>, B> {
+    pub fn subsample_pad(&mut self, x: &Var<B>, grid: Grid, stride: usize, [before, after]: [usize; 2]) -> Output<B> {
         let channels = x.dims()[1];
         let y = self.backend.subsample_pad(&x.value, grid, stride, [before, after])?;
         let Some(node) = x.node else { return Ok(self.plain("subsample_pad", &[], y)) };

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 #[cfg(feature = "candle")]
 use super::super::{Gpu, Rows};
-use super::super::{Graph, Host, Result, Tensors, Var};
+use super::super::{Graph, Host, Output, Result, Tensors, Var};
 use crate::kernels::{self, Tensor};
 
 /// Kernels of [`Graph::tanh`].
@@ -21,7 +21,7 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn tanh(&mut self, x: Var<B>) -> Result<Var<B>, B> {
+    pub fn tanh(&mut self, x: Var<B>) -> Output<B> {
         let (node, y) = (x.node, self.backend.tanh(x.value)?);
         let Some(node) = node else { return Ok(self.plain("tanh", &[], y)) };
         let y = Rc::new(y);

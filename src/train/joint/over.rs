@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::Base;
-use crate::graph::{Backend, Graph, Var};
+use crate::graph::{Backend, Graph, Output, Var};
 use crate::runtime::{Error, Input, Layout, Network, Settings};
 
 /// A network whose layers are found in another base of the same shapes, which may lack the head.
@@ -39,7 +39,7 @@ impl<N: Network> Network for Over<'_, N> {
         self.network.checkpoint_files()
     }
 
-    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn stem<B: Backend>(&self, graph: &mut Graph<'_, B>, input: &Input) -> Output<B> {
         self.network.stem(graph, input)
     }
 
@@ -47,17 +47,11 @@ impl<N: Network> Network for Over<'_, N> {
         self.network.blocks()
     }
 
-    fn block<B: Backend>(
-        &self,
-        graph: &mut Graph<'_, B>,
-        index: usize,
-        x: Var<B>,
-        input: &Input,
-    ) -> Result<Var<B>, B::Error> {
+    fn block<B: Backend>(&self, graph: &mut Graph<'_, B>, index: usize, x: Var<B>, input: &Input) -> Output<B> {
         self.network.block(graph, index, x, input)
     }
 
-    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Result<Var<B>, B::Error> {
+    fn tail<B: Backend>(&self, graph: &mut Graph<'_, B>, x: Var<B>, input: &Input) -> Output<B> {
         self.network.tail(graph, x, input)
     }
 }
