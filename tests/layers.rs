@@ -1,6 +1,7 @@
 //! House rules that the compiler does not know, read from the source: which module may import which, where
 //! `unsafe` stands, that user code never panics on purpose, and how long a file may be.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module and those it may import, lowest first.
@@ -136,6 +137,147 @@ fn upward(source: &Source) -> Vec<String> {
     imports.map(|(line, name)| format!("{}:{line}: {module} may not import {name}", source.path)).collect()
 }
 
+/// Which file each file takes something from, by the paths of modules; a name that a `mod.rs` passes on counts for the file
+/// that it comes from.
+struct Imports {
+    /// Product code of each module, as `graph::ops::add`.
+    code: BTreeMap<String, String>,
+    /// What modules pass on with `pub use`: the name, and where it is from.
+    passed_on: BTreeMap<(String, String), Vec<String>>,
+}
+
+impl Imports {
+    fn of(sources: &[Source]) -> Self {
+        let module = |path: &str| {
+            let path = path.strip_prefix("src/")?.strip_suffix(".rs")?;
+            let path = path.strip_suffix("/mod").unwrap_or(path).replace('/', "::");
+            (!["lib", "main"].contains(&path.as_str()) && !path.contains("::tests")).then_some(path)
+        };
+        let code = |source: &Source| source.product().into_iter().flat_map(|(_, line)| [line, "\n"]).collect();
+        let code: BTreeMap<String, String> =
+            sources.iter().filter_map(|source| Some((module(&source.path)?, code(source)))).collect();
+        let mut passed_on = BTreeMap::new();
+        for (module, code) in &code {
+            for path in uses(code).into_iter().filter(|(is_public, _)| *is_public).map(|(_, path)| path) {
+                passed_on.insert((module.clone(), path.last().cloned().unwrap_or_default()), path);
+            }
+        }
+        Self { code, passed_on }
+    }
+
+    /// The segments of a path from the root of the crate on.
+    fn absolute(&self, module: &str, path: &[String]) -> Option<Vec<String>> {
+        let mut base: Vec<String> = module.split("::").map(str::to_owned).collect();
+        let (first, rest) = path.split_first()?;
+        match first.as_str() {
+            "crate" => return Some(rest.to_vec()),
+            "self" => {}
+            "super" => _ = base.pop(),
+            child if self.code.contains_key(&format!("{module}::{child}")) => base.push(child.to_owned()),
+            _ => return None,
+        }
+        let above = rest.iter().take_while(|segment| *segment == "super").count();
+        base.truncate(base.len().saturating_sub(above));
+        base.extend_from_slice(&rest[above..]);
+        Some(base)
+    }
+
+    /// The module whose file has what a path from the root names.
+    fn file_of(&self, path: &[String]) -> Option<String> {
+        let is_module = |count: &usize| self.code.contains_key(&path[..*count].join("::"));
+        let depth = (1..=path.len()).take_while(is_module).last()?;
+        let module = path[..depth].join("::");
+        let Some(item) = path.get(depth) else { return Some(module) };
+        match self.passed_on.get(&(module.clone(), item.clone())) {
+            Some(from) => self.file_of(&self.absolute(&module, from)?),
+            None => Some(module),
+        }
+    }
+
+    fn from(&self, module: &str) -> BTreeSet<String> {
+        let code = &self.code[module];
+        let imported = uses(code).into_iter().filter(|(is_public, _)| !is_public).map(|(_, path)| path);
+        let named = ["crate::", "super::"].into_iter().flat_map(|root| {
+            let path = |at: usize| {
+                let path = code[at..].split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').next();
+                path.unwrap_or_default().split("::").map(str::to_owned).collect()
+            };
+            code.match_indices(root).filter(|(at, _)| !code[..*at].ends_with("::")).map(move |(at, _)| path(at))
+        });
+        // The beginning of a `use` group ends in nothing.
+        let named = named.filter(|path: &Vec<String>| path.last().is_some_and(|last| !last.is_empty()));
+        let paths = imported.chain(named);
+        let files = paths.filter_map(|path: Vec<String>| self.file_of(&self.absolute(module, &path)?));
+        files.filter(|file| file != module).collect()
+    }
+}
+
+/// The paths of all `use` lines, each with whether it passes on what it names.
+fn uses(code: &str) -> Vec<(bool, Vec<String>)> {
+    /// Reads one tree of a `use` line from its place in the line on.
+    fn expand(line: &str, at: &mut usize, prefix: &[String], paths: &mut Vec<Vec<String>>) {
+        let mut path = prefix.to_vec();
+        loop {
+            let rest = &line[*at..];
+            let end = rest.find([':', '{', ',', '}']).unwrap_or(rest.len());
+            let segment = rest[..end].split(" as ").next().unwrap_or_default().trim();
+            if !segment.is_empty() && (segment != "self" || path.is_empty()) {
+                path.push(segment.to_owned());
+            }
+            *at += end;
+            match line[*at..].chars().next() {
+                Some(':') => *at += 2,
+                Some('{') => loop {
+                    *at += 1;
+                    expand(line, at, &path, paths);
+                    if !line[*at..].starts_with(',') {
+                        *at += 1;
+                        return;
+                    }
+                },
+                _ => return paths.extend((!segment.is_empty()).then_some(path)),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let mut lines = code.split_inclusive('\n');
+    while let Some(line) = lines.next() {
+        let line = line.trim_start();
+        let public = line.strip_prefix("pub").map(|rest| rest.trim_start_matches(|c: char| c != ' ').trim_start());
+        let Some(first) = public.unwrap_or(line).strip_prefix("use ") else { continue };
+        let mut tree = first.to_owned();
+        while !tree.contains(';') {
+            match lines.next() {
+                Some(line) => tree.push_str(line),
+                None => break,
+            }
+        }
+        let mut paths = Vec::new();
+        expand(tree.split(';').next().unwrap_or_default(), &mut 0, &[], &mut paths);
+        found.extend(paths.into_iter().map(|path| (public.is_some(), path)));
+    }
+    found
+}
+
+/// One way around for each file from which there is any.
+fn cycles(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let way_back = |start: &String| {
+        let (mut seen, mut ways) = (BTreeSet::new(), vec![vec![start.clone()]]);
+        while let Some(way) = ways.pop() {
+            for next in way.last().and_then(|last| imports.get(last)).into_iter().flatten() {
+                if next == start {
+                    return Some(way.join(" → ") + " → " + start);
+                }
+                if seen.insert(next.clone()) {
+                    ways.push(way.iter().cloned().chain([next.clone()]).collect());
+                }
+            }
+        }
+        None
+    };
+    imports.keys().filter_map(way_back).collect()
+}
+
 fn panics(source: &Source) -> Vec<String> {
     if source.path.contains("/tests/") || source.path.ends_with("/tests.rs") || source.path.ends_with("/testing.rs") {
         return Vec::new();
@@ -157,6 +299,14 @@ fn assert_none(found: Vec<String>, what: &str) {
 #[test]
 fn no_module_imports_one_above_it() {
     assert_none(sources().iter().flat_map(upward).collect(), "upward imports");
+}
+
+#[test]
+fn no_file_imports_one_that_imports_it() {
+    let imports = Imports::of(&sources());
+    let of_all: BTreeMap<_, _> = imports.code.keys().map(|module| (module.clone(), imports.from(module))).collect();
+    assert!(of_all.values().map(BTreeSet::len).sum::<usize>() > 500, "imports are found");
+    assert_none(cycles(&of_all), "files that import each other");
 }
 
 #[test]
@@ -197,4 +347,23 @@ fn the_rules_see_what_they_look_for() {
     assert_eq!(lines(unsafe_code(&source)), ["8"]);
     let above = Source { path: "src/other/mod.rs".to_owned(), text: String::new() };
     assert!(upward(&above)[0].contains("no layer"));
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let sources = [
+        source("src/base/mod.rs", "mod a;\nmod b;\npub use a::{A, c::C};\npub use b::B;\n"),
+        source("src/base/a/mod.rs", "use super::{\n    B,\n    other::{D, E},\n};\nmod c;\n"),
+        source("src/base/a/c.rs", "pub struct C;\nfn f() { crate::files::g() }\n"),
+        source(
+            "src/base/b.rs",
+            "//! use super::A;\nuse super::C;\nfn f() -> crate::base::A {}\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\n",
+        ),
+        source("src/files/mod.rs", "fn g() {}\n"),
+    ];
+    let imports = Imports::of(&sources);
+    let of = |module: &str| imports.from(module).into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        [of("base"), of("base::a"), of("base::a::c"), of("base::b")],
+        ["", "base base::b", "files", "base::a base::a::c"]
+    );
+    let of_all: BTreeMap<_, _> = imports.code.keys().map(|module| (module.clone(), imports.from(module))).collect();
+    assert_eq!(cycles(&of_all), ["base::a → base::b → base::a", "base::b → base::a → base::b"]);
 }

@@ -6,10 +6,12 @@ use super::config::{Method, Norms, Patch, Select};
 use super::course::{Course, Pass, Stage};
 use super::error::Error;
 use super::gate::Gate;
-use super::progress::{Event, Observer, Phase};
+use super::phase::Phase;
+use super::probe;
+use super::progress::{Event, Observer};
+use super::run::Run;
 use super::select::{self, Worth};
-use super::trainer::Run;
-use super::tuned::TunedLayer;
+use super::tuned_layer::TunedLayer;
 use crate::runtime::{LayerKind, Network};
 
 /// How many times what the limits allow is tuned with gates, where layers are chosen by scores among candidates.
@@ -54,7 +56,7 @@ impl<N: Network> Run<'_, N> {
         };
         let recompute = self.sizes.recompute;
         let ready = self.place.ready(bare)?;
-        select::probe_at(&ready, self.network, &self.data.train, &order, (&self.workspace, recompute), &mut progress)
+        probe::probe_at(&ready, self.network, &self.data.train, &order, (&self.workspace, recompute), &mut progress)
     }
 
     /// Chooses the worthiest layers that `budget` can afford.

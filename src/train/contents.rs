@@ -1,7 +1,7 @@
 //! What an adapter file is made of.
 
 use super::error::Error;
-use super::tuned::TunedLayer;
+use super::tuned_layer::TunedLayer;
 use crate::base::Base;
 use crate::format::{Digest, Draft, Encoding, Role, Shape, Summary, TensorDraft};
 use crate::runtime::{Layer, LayerKind, Layout, Part, Settings};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::adapted::Adapted;
 use super::head::Head;
 use super::select::Worth;
-use super::tuned::TunedLayer;
+use super::tuned_layer::TunedLayer;
 use crate::runtime::Score;
 
 /// What a fine-tune is at.

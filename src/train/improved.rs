@@ -5,7 +5,7 @@ use std::fmt;
 use super::Error;
 use super::contents::Contents;
 use super::course::Best;
-use super::trainer::Run;
+use super::run::Run;
 use crate::base::Base;
 use crate::format::{Encoding, Summary};
 use crate::runtime::{Layout, Network, Score, Settings};

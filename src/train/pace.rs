@@ -4,33 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::adapted::Step;
 use super::amount::Amount;
+use super::config::{Method, Select};
 use super::course::Course;
 use super::error::Error;
-use super::trainer::Run;
+use super::run::Run;
+use super::timing::{Pace, measured};
 use super::tuning::Learned;
-use super::{Method, Select};
 use crate::runtime::{Examples, Network};
-
-/// Steps that are measured at most, and the share of a run's steps that they may be.
-const STEPS: usize = 3;
-const SHARE: usize = 20;
-
-/// How many of `total` steps are measured.
-pub(super) fn measured(total: usize) -> usize {
-    (total / SHARE).clamp(1, STEPS)
-}
 
 /// What of the time that is left is planned with; the rest is for a machine that gets slower.
 const USED: f64 = 0.95;
-
-/// What steps and validations take on this machine.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
-    /// A step over a batch of mean size.
-    pub step: Duration,
-    /// A validation, one of which ends each epoch.
-    pub validation: Duration,
-}
 
 impl<N: Network> Run<'_, N> {
     /// Time since the run began, also in a process that was killed.

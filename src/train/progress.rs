@@ -2,21 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Error, Improved, Plan, Worth};
+use super::error::Error;
+use super::improved::Improved;
+use super::phase::Phase;
+use super::plan::Plan;
+use super::select::Worth;
 use crate::runtime::{LayerId, Score};
-
-/// A part of a fine-tune.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// The head is fitted to the base's features.
-    Head,
-    /// Layers are chosen.
-    Select,
-    /// The chosen layers are tuned.
-    Tune,
-    /// Tasks and the weights they share are trained together.
-    Joint,
-}
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]

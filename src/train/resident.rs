@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::adapted::{Adapted, Step};
-use super::trainer::Run;
+use super::run::Run;
 #[cfg(feature = "candle")]
 use super::{adapted::pace, config::Norms, optimizer::Optimizer, place::Place, place::fetched};
 #[cfg(feature = "candle")]

@@ -1,27 +1,20 @@
 //! A fine-tune from start to end: fit the head, choose layers, tune them, keep the best epoch.
 
-use std::time::Instant;
-
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
-use super::adapted::Adapted;
-use super::batches::{balanced, batches, split};
 use super::checkpoint::Keeper;
-use super::config::{Config, Method, Select};
+use super::config::{Config, Method};
 use super::course::{Best, Counts, Course, Pass, Stage};
-use super::data::{Data, Sets};
+use super::data::Data;
 use super::error::Error;
-use super::head::{Features, Head, fit};
+use super::heads::Heads;
 use super::improved::Improved;
 use super::place::Place;
-use super::plan::{Memory, Plan, Planner, Sizes};
-use super::progress::{Event, Observer, Phase};
-use super::tuned::{Tuned, TunedLayer};
+use super::plan::{Memory, Plan, Planner};
+use super::progress::{Event, Observer};
+use super::run::Run;
+use super::tuned::Tuned;
+use super::tuned_layer::TunedLayer;
 use crate::base::Base;
-use crate::format::{Digest, Summary};
-use crate::kernels::Workspace;
-use crate::runtime::{self, Examples, Input, Network, Score, Settings, Weights, score};
+use crate::runtime::Network;
 
 /// Fine-tunes a task of `network` over `base` on labelled examples, of which a share is held out to validate
 /// with unless there are others for that. [`super::Checkpoint::fine_tune`] does the same and survives being killed.
@@ -56,95 +49,10 @@ pub fn fine_tune_on<'a>(
 ) -> Result<Tuned, Error> {
     let (processor, arithmetic) = (crate::runtime::Processor::Cpu, crate::runtime::Arithmetic::F32);
     let config = &Config { processor, arithmetic, ..config.clone() };
-    let run = Run::checked(base, network, data.into(), config)?;
-    let place = Place::on(device, network);
-    place.check(config)?;
-    Run { place, ..run }.all(&mut Keeper::none(), observer)
-}
-
-pub(super) struct Run<'a, N> {
-    pub(super) base: &'a Base,
-    pub(super) network: &'a N,
-    pub(super) data: Sets<'a>,
-    /// What the adapter will be bound to.
-    pub(super) settings: Settings,
-    /// Digest of the base as it was when the run began.
-    content: Digest,
-    pub(super) config: &'a Config,
-    pub(super) train: Vec<usize>,
-    pub(super) validation: Vec<usize>,
-    pub(super) workspace: Workspace,
-    pub(super) random: ChaCha8Rng,
-    pub(super) counts: Counts,
-    pub(super) stopped: bool,
-    /// When this process took it up.
-    pub(super) began: Instant,
-    /// Tells what it takes; none where tasks are trained together.
-    pub(super) planner: Option<Planner<'a, N>>,
-    /// Examples that are computed at once.
-    pub(super) sizes: Sizes,
-    pub(super) place: Place,
-    /// The most bytes that pool and task have had in a phase that has ended.
-    memory: usize,
-}
-
-/// Heads over the frozen base: one fitted to the end, with its score, and one to start tuning from. Without any
-/// the base's own is kept.
-pub(super) struct Heads {
-    alone: Option<Head>,
-    pub(super) head_alone: Score,
-    pub(super) warm: Option<Head>,
-}
-
-impl<'a, N: Network> Run<'a, N> {
-    /// A run of settings and data that suit the network.
-    pub(super) fn checked(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Result<Self, Error> {
-        config.check()?;
-        data.check(config, network.layout())?;
-        if !base.is_same(network.layout().base()) {
-            return Err(runtime::Error::OtherBase { task: "to be trained".to_owned() }.into());
-        }
-        if let Select::Ranked(ranking) = &config.select {
-            ranking.worth(network)?;
-        }
-        let place = Place::open(base, network, config)?;
-        place.check(config)?;
-        Ok(Self { place, ..Self::new(base, network, data, config)? })
-    }
-
-    /// A run that has done nothing but divide the examples.
-    pub(super) fn new(base: &'a Base, network: &'a N, data: Data<'a>, config: &'a Config) -> Result<Self, Error> {
-        let data = Sets::new(data)?;
-        let settings = data.settings(network)?;
-        base.check_whole()?;
-        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
-        let (train, validation) = match data.validation {
-            Some(validation) => ((0..data.train.len()).collect(), (0..validation.len()).collect()),
-            None => split(&data.train, config.validation, &mut random),
-        };
-        let workspace = Workspace::new(config.threads);
-        let (counts, stopped, sizes, memory) = (Counts::default(), false, Sizes::new(config, network.layout()), 0);
-        let (began, planner) = (Instant::now(), None);
-        Ok(Self {
-            content: base.content(),
-            settings,
-            base,
-            network,
-            data,
-            config,
-            train,
-            validation,
-            workspace,
-            random,
-            counts,
-            stopped,
-            began,
-            planner,
-            sizes,
-            place: Place::Host,
-            memory,
-        })
-    }
+    let mut run = Run::checked(base, network, data.into(), config)?;
+    run.place = Place::on(device, network);
+    run.place.check(config)?;
+    run.all(&mut Keeper::none(), observer)
 }
 
 impl<N: Network> Run<'_, N> {
@@ -226,12 +134,6 @@ impl<N: Network> Run<'_, N> {
         Ok(course)
     }
 
-    /// Refuses a base whose bytes are not those that the run began with: its adapter would be bound to weights that it was
-    /// not trained on.
-    pub(super) fn check_base(&self) -> Result<(), Error> {
-        Ok(self.base.check_content(self.content)?)
-    }
-
     fn outcome(&self, course: Course, plan: Option<Plan>) -> Tuned {
         let (counts, summary) = (&self.counts, self.summary(&course.best));
         Tuned {
@@ -251,98 +153,6 @@ impl<N: Network> Run<'_, N> {
             plan,
             stopped: self.stopped,
         }
-    }
-
-    /// Whether these can be weight and bias of the task's head; nothing where the base's is kept.
-    pub(super) fn head_fits(&self, weight: Option<&[f32]>, bias: Option<&[f32]>) -> bool {
-        let classes = self.data.train.classes().len();
-        let expected =
-            [classes * self.network.layout().features(), classes].map(|size| self.config.own_head.then_some(size));
-        [weight, bias].map(|values| values.map(<[f32]>::len)) == expected
-    }
-
-    /// Class names that an adapter brings.
-    pub(super) fn labels(&self) -> &[String] {
-        if self.config.own_head { self.data.train.classes() } else { &[] }
-    }
-
-    pub(super) fn summary(&self, best: &Best) -> Summary {
-        let summary = Tuned::summarize(self.config, self.network.layout(), &best.layers, self.train.len());
-        let validation = (best.score.examples > 0).then(|| best.score.accuracy() as f32);
-        Summary { steps: self.counts.steps, validation, ..summary }
-    }
-
-    /// The batches of a pass over the training examples, of `size` examples each.
-    pub(super) fn order(&mut self, size: usize) -> Vec<Vec<usize>> {
-        let (label, random) = (|index| self.data.train.label(index), &mut self.random);
-        match self.config.balanced {
-            true => balanced(&self.train, label, size, random),
-            false => batches(&self.train, size, random),
-        }
-    }
-
-    pub(super) fn heads(&mut self, observer: &mut dyn Observer) -> Result<Heads, Error> {
-        let config = self.config;
-        if !config.own_head {
-            let head_alone = self.validate(&Adapted::new(self.base, self.network.layout()))?;
-            return Ok(Heads { alone: None, head_alone, warm: None });
-        }
-        let forward =
-            self.train.len().div_ceil(self.sizes.features) + self.validation.len().div_ceil(self.sizes.features);
-        observer.event(&Event::Begin { phase: Phase::Head, steps: forward + config.head_epochs + config.warm_epochs });
-        let bare = Adapted::new(self.base, self.network.layout());
-        let bare = self.place.ready(&bare)?;
-        let mut features = |examples: &dyn Examples, indices: &[usize]| {
-            let mut progress = || {
-                observer.event(&Event::Step { loss: f32::NAN });
-                !observer.stop()
-            };
-            Features::compute(
-                self.network,
-                &bare,
-                examples,
-                indices,
-                self.sizes.features,
-                &self.workspace,
-                &mut progress,
-            )
-        };
-        let train = features(&self.data.train, &self.train)?;
-        let validation = features(self.data.held(), &self.validation)?;
-        let train = train.standardized(self.data.train.classes().len());
-        let (random, workspace) = (&mut self.random, &self.workspace);
-        let (warm, _) = fit(&train, &validation, config.warm_epochs, config, random, workspace, observer);
-        let (alone, head_alone) = fit(&train, &validation, config.head_epochs, config, random, workspace, observer);
-        self.stopped = observer.stop();
-        drop((train, validation));
-        // Weight and bias six times: two fitted heads, one being fitted, its two states, and the best so far.
-        self.end_phase(6 * alone.bytes(), self.sizes.features.min(self.train.len()));
-        Ok(Heads { alone: Some(alone), head_alone, warm: Some(warm) })
-    }
-
-    /// How well what is being trained does on the validation examples.
-    pub(super) fn validate(&self, weights: &impl Weights) -> Result<Score, Error> {
-        self.scored(weights, self.data.held(), &self.validation)
-    }
-
-    /// How well weights do on the examples `indices`.
-    pub(super) fn scored(
-        &self,
-        weights: &impl Weights,
-        examples: &dyn Examples,
-        indices: &[usize],
-    ) -> Result<Score, Error> {
-        let ready = self.place.ready(weights)?;
-        let logits = |input: &Input| ready.logits(self.network, input, &self.workspace);
-        score(examples, indices, self.sizes.validation, &self.workspace, logits)
-    }
-
-    pub(super) fn with_head(&self, head: Option<&Head>) -> Adapted {
-        let mut adapted = Adapted::new(self.base, self.network.layout());
-        if let Some(head) = head {
-            adapted.set_head(head.weight.clone(), head.bias.clone());
-        }
-        adapted
     }
 
     /// Tells what tuning will take, now that it is known what may change, and how many steps are affordable.
@@ -368,15 +178,5 @@ impl<N: Network> Run<'_, N> {
             true => Plan { memory: Memory::default(), ..plan },
             false => plan,
         }
-    }
-
-    /// Counts what a phase has taken, `own` bytes beside the pool and batches of up to `examples`, and frees the buffers
-    /// that it leaves.
-    pub(super) fn end_phase(&mut self, own: usize, examples: usize) {
-        if !self.place.is_device() {
-            let batch = self.planner.as_ref().map_or(0, |planner| planner.batch_bytes(examples));
-            self.memory = self.memory.max(self.workspace.peak_bytes() + own + batch);
-        }
-        self.workspace.release();
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::Digest;
 use crate::runtime::{Examples, Input, Network};
-use crate::train::trainer::Run;
+use crate::train::run::Run;
 use crate::train::{Config, Error};
 
 /// Examples that are looked at together.

@@ -10,9 +10,10 @@ use crate::kernels::Workspace;
 use crate::runtime::{Examples, LayerId, Network, Score};
 use crate::train::adapted::Step;
 use crate::train::batches::count;
+use crate::train::run::Run;
 use crate::train::select::{self, Worth};
-use crate::train::trainer::Run;
-use crate::train::tuned::{Tuned, TunedLayer};
+use crate::train::tuned::Tuned;
+use crate::train::tuned_layer::TunedLayer;
 use crate::train::tuning::Learned;
 use crate::train::{Adapted, Config, Error, Event, Observer};
 

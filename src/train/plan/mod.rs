@@ -9,10 +9,11 @@ mod file;
 mod memory;
 mod phases;
 mod planner;
+mod run_plan;
 mod step;
 mod task_shape;
 
 pub use memory::Memory;
-pub use planner::Plan;
-pub(super) use planner::{Planner, Sizes};
+pub(super) use planner::Planner;
+pub use run_plan::Plan;
 pub use step::{plan_forward, plan_step};

@@ -1,19 +1,14 @@
 //! What each phase of a run takes: the head, the choice of layers, and tuning.
 
 use super::dry_run::{DryRun, highest};
-use super::planner::{Planner, Sizes};
+use super::planner::{ALL, FEW, Planner};
 use super::task_shape::TaskShape;
 use super::{Memory, step};
 use crate::runtime::{Examples, Network};
 use crate::train::Error;
 use crate::train::batches::cut;
-use crate::train::pace::measured;
-
-/// Batches that are gone through for an answer that will be used.
-pub(super) const ALL: usize = 1024;
-
-/// The same for one of many answers that are compared.
-pub(super) const FEW: usize = 8;
+use crate::train::sizes::Sizes;
+use crate::train::timing::measured;
 
 impl<N: Network> Planner<'_, N> {
     /// Counts what the head alone has as the best so far, and the head to start tuning from where it is kept apart.

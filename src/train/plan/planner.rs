@@ -1,70 +1,26 @@
 //! What the phases of a run take, and which layers it can afford.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
 use super::batches::{Drawn, Shape};
-use super::phases::{ALL, FEW};
+use super::run_plan::Plan;
 use super::task_shape::TaskShape;
 use super::{Memory, file};
 use crate::base::Base;
 use crate::runtime::{Examples, LayerId, LayerKind, Layout, Network, Settings};
 use crate::train::data::Sets;
+use crate::train::phase::Phase;
 use crate::train::select::{Worth, given};
-use crate::train::{Budget, Config, Error, Method, Norms, Pace, Patch, Phase, Select, knapsack};
+use crate::train::sizes::Sizes;
+use crate::train::{Budget, Config, Error, Method, Norms, Patch, Select, knapsack};
 
-/// What a run will take, told before its first step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Memory at its highest; none on a device, where it is not predicted.
-    pub memory: Memory,
-    /// When that is.
-    pub phase: Phase,
-    /// Bytes of the adapter file, at most.
-    pub adapter_bytes: usize,
-    /// Layers that may be active, or candidates for them.
-    pub layers: usize,
-    /// Steps of tuning, as many as a budget lets there be.
-    pub steps: usize,
-    /// Epochs that these steps are, the last one perhaps cut short.
-    pub epochs: usize,
-    /// Examples of a step that are computed at once.
-    pub at_once: usize,
-    /// Whether activations are computed again on the way back.
-    pub recompute: bool,
-    /// What steps and validations take, as measured before the first step; none where nothing is tuned, and in a run
-    /// that goes on from a checkpoint.
-    pub pace: Option<Pace>,
-}
+/// Batches that are gone through for an answer that will be used.
+pub(super) const ALL: usize = 1024;
 
-impl Plan {
-    /// Time that tuning will take.
-    pub fn time(&self) -> Option<Duration> {
-        let Pace { step, validation } = self.pace?;
-        Some(step.mul_f64(self.steps as f64) + validation.mul_f64(self.epochs as f64))
-    }
-}
-
-/// Examples that are computed at once where the result does not depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::train) struct Sizes {
-    pub(in crate::train) features: usize,
-    pub(in crate::train) validation: usize,
-    pub(in crate::train) probe: usize,
-    /// Of a step, whose gradients are added up.
-    pub(in crate::train) step: usize,
-    /// Whether what lies between the cuts of the network is computed again on the way back.
-    pub(in crate::train) recompute: bool,
-}
-
-impl Sizes {
-    pub(in crate::train) fn new(config: &Config, layout: &Layout) -> Self {
-        let step = config.at_once(layout);
-        Self { features: 32, validation: 64, probe: step, step, recompute: config.recompute }
-    }
-}
+/// The same for one of many answers that are compared.
+pub(super) const FEW: usize = 8;
 
 /// Tells what a run will take.
 pub(in crate::train) struct Planner<'a, N> {
