@@ -45,7 +45,8 @@ impl Pool {
 
     #[cfg(test)]
     pub(super) fn free_buffers(&self) -> (usize, usize) {
-        (self.free().len(), self.free().elements())
+        let free = self.free();
+        (free.len(), free.elements())
     }
 
     fn free(&self) -> MutexGuard<'_, Shelf<Vec<f32>>> {

@@ -7,6 +7,7 @@ use super::data::Data;
 use super::error::Error;
 use super::heads::Heads;
 use super::improved::Improved;
+#[cfg(feature = "candle")]
 use super::place::Place;
 use super::plan::{Memory, Plan, Planner};
 use super::progress::{Event, Observer};
