@@ -12,7 +12,7 @@ use super::norm::Reader;
 use super::parallel::{example_ranges, for_ranges};
 use super::{Heads, Kept, Segments, Tensor, Workspace};
 
-/// [`attention`] of what the layers of queries, keys and values make of `x [rows, in]`: `[rows, features]`.
+/// [`attention`](super::attention()) of what the layers of queries, keys and values make of `x [rows, in]`: `[rows, features]`.
 ///
 /// # Panics
 /// If the sizes do not agree.
