@@ -130,9 +130,7 @@ impl Backward<'_, Host<'_>> {
                 self.give(layer, weight, self.backend.has_bias(layer).then_some(bias))?;
             }
         }
-        match (node, grads.input) {
-            (Some(node), Some(dx)) => self.flow(node, dx),
-            _ => Ok(()),
-        }
+        assert_eq!(node.is_some(), grads.input.is_some(), "a gradient of the input is formed where it flows on");
+        node.zip(grads.input).map_or(Ok(()), |(node, dx)| self.flow(node, dx))
     }
 }

@@ -183,9 +183,9 @@ impl<'a, B: Tensors + 'a> Graph<'a, B> {
         start(&mut self.nodes, checkpoint)
     }
 
-    /// Whether the gradient of this layer is wanted.
+    /// Whether the gradient of this layer is wanted; none is in evaluation.
     pub(super) fn wants(&self, layer: LayerId) -> bool {
-        self.wanted.get(layer.index()).is_some_and(|wanted| *wanted)
+        !self.wanted.is_empty() && self.wanted[layer.index()]
     }
 
     /// The result of an operation that no gradient flows through.

@@ -217,7 +217,7 @@ impl Convolve<'_> {
 
 /// From `[channels, taps]` to `[blocks of channels, taps, lanes]`.
 fn pack(weight: Weight<'_>, packed: &mut [f32], taps: usize, lanes: usize, turned: bool) {
-    let mut scratch = vec![0.0; taps];
+    let mut scratch = vec![0.0; if weight.is_converted() { taps } else { 0 }];
     for channel in 0..weight.rows(taps) {
         let block = &mut packed[channel / lanes * taps * lanes..];
         for (tap, &value) in weight.read(channel * taps..(channel + 1) * taps, &mut scratch).iter().enumerate() {

@@ -24,7 +24,7 @@ pub fn gather(
         }
         Some(mut out) => {
             assert_eq!((out.rows(), out.cols()), (indices.len(), features));
-            let mut scratch = vec![0.0; if table.in_place().is_some() { 0 } else { features }];
+            let mut scratch = vec![0.0; if table.is_converted() { features } else { 0 }];
             for (row, &index) in out.chunks_exact_mut(features).zip(indices) {
                 add_assign(row, table.read(entry(index), &mut scratch));
             }

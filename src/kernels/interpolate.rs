@@ -91,7 +91,7 @@ fn wide_cubic(at: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
 /// If the map is of a longer table.
 pub fn interpolate(workspace: &Workspace, table: Weight<'_>, features: usize, map: &Interpolation) -> Tensor {
     let mut out = workspace.zeros(map.rows(), features);
-    let mut scratch = vec![0.0; features];
+    let mut scratch = vec![0.0; if table.is_converted() { features } else { 0 }];
     for (out, terms) in out.chunks_exact_mut(features).zip(map.terms()) {
         for &(row, weight) in terms {
             let row = table.read(row * features..(row + 1) * features, &mut scratch);

@@ -76,8 +76,10 @@ impl Tile {
                 let threads = few_rows::threads(workspace, rows * inputs, outputs);
                 let few = few_rows::are_few(rows);
                 count = count.max(if few { threads } else { 1 });
-                let tile = Self::VALUES.max(inputs).max(outputs).min(weight.elements());
-                length = length.max(if few { few_rows::scratch_len(inputs) } else { tile });
+                // Of many rows a thread may come to a range of few.
+                let least = few_rows::scratch_len(inputs);
+                let tile = if few { least } else { least.max(outputs).max(Self::VALUES) };
+                length = length.max(tile.min(weight.elements()));
             }
             if follow {
                 inputs = outputs;

@@ -110,6 +110,16 @@ fn convolutions_convert_as_they_pack() {
     }
 }
 
+/// Rows that divide into a thread's many and another's few, of more inputs than a tile has room for.
+#[test]
+fn a_tile_for_many_rows_serves_few() {
+    let (grid, inputs, outputs) = (Grid { images: 1, height: 65, width: 1 }, 7000, 20);
+    let x = Values(8).tensor(grid.rows(), inputs);
+    check("pointwise", [outputs * inputs], |workspace, [weight]| {
+        vec![conv(workspace, &x, grid, weight, Window::square(1, 1, 0), Epilogue::default())]
+    });
+}
+
 #[test]
 fn blocks_of_a_transformer_convert_in_each_thread() {
     let (hidden, inner) = (48, 96);

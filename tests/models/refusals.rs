@@ -354,3 +354,19 @@ fn a_name_alone_says_how_images_are_normalized() {
         assert_eq!(spec.mean[0], mean, "{name}");
     }
 }
+
+/// A layer's window is never wider than what is left of an image: that is found when the network is opened.
+#[test]
+fn an_image_too_small_for_a_window_is_refused() {
+    let open = |name: &str, side| {
+        let options = Options { image_size: Some([side; 2]), ..Options::default() };
+        Model::open_with(&Base::open(common::folder(name)).unwrap(), &options).map(drop).map_err(|e| e.to_string())
+    };
+    for name in ["densenet", "densenet_bc"] {
+        let error = open(name, 1).unwrap_err();
+        assert!(error.contains("image_size") && error.contains("a layer's window is wider"), "{name}: {error}");
+    }
+    for name in ["resnet_basic", "resnet_cifar", "mobilenet_v2", "mobilenet_v2_same"] {
+        assert_eq!(open(name, 1), Ok(()), "{name} pads");
+    }
+}

@@ -111,7 +111,8 @@ impl<'a, B: Kernels + 'a> Graph<'a, B> {
             if let Some(node) = to_x {
                 back.flow(node, grads.x)?;
             }
-            if let (Some(node), Some(residual)) = (to_residual, grads.residual) {
+            assert_eq!(to_residual.is_some(), grads.residual.is_some(), "a gradient is formed where it flows on");
+            if let Some((node, residual)) = to_residual.zip(grads.residual) {
                 back.flow(node, residual)?;
             }
             match grads.affine {

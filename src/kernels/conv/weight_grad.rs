@@ -47,9 +47,8 @@ pub fn conv_weight_grad(workspace: &Workspace, dy: &Tensor, x: &Tensor, grid: Gr
         1 => own.iter_mut().enumerate().for_each(sum),
         _ => own.par_iter_mut().enumerate().for_each(sum),
     }
-    let mut parts = own.into_iter().map(|(sums, _)| sums);
-    let Some(mut sums) = parts.next() else { return out };
-    parts.for_each(|part| add_assign(&mut sums, &part));
+    let (mut sums, _) = own.remove(0);
+    own.iter().for_each(|(part, _)| add_assign(&mut sums, part));
     let taps = window.size[0] * window.size[1];
     for (index, row) in sums.chunks_exact(outputs.max(1)).enumerate() {
         let (tap, input) = (index / inputs, index % inputs);
